@@ -1,0 +1,101 @@
+"""The networks of the thesis: the classifier (target M_T and shadow M_S) and the inverse model M_I."""
+
+import torch
+from torch import Tensor, nn
+
+from mi_core.data import CLASSES, SIDE
+
+__all__ = ["ACTIVATIONS", "ACTIVATION_SIZE", "Classifier", "InverseModel", "frozen_for_inference"]
+
+ACTIVATION_SIZE = 50  # width of A_L, the input of the last linear layer
+ACTIVATIONS = {"None": nn.Identity, "ReLU": nn.ReLU, "Sigmoid": nn.Sigmoid, "GELU": nn.GELU, "SiLU": nn.SiLU}
+
+
+class Classifier(nn.Module):
+    """CNN from images (n, 1, 32, 32) in [0, 1] to logits (n, 10).
+
+    Three blocks of convolution 3x3, batch norm, max pooling, ReLU with 128, 256 and 512 channels; then
+    Linear(8192, 50), dropout, an optional activation, Linear(50, 10).
+
+    Args:
+        activation: what stands between the two linear layers, a key of ``ACTIVATIONS``. The thesis chose "None".
+        dropout: whether half of the 50 activations are dropped in training. The thesis chose True.
+    Raises:
+        ValueError: unknown ``activation``.
+    Source: thesis Figs 1 and 25; Table 1 for the ten heads.
+    """
+
+    def __init__(self, *, activation: str = "None", dropout: bool = True) -> None:
+        super().__init__()
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"`activation` must be one of {', '.join(ACTIVATIONS)}; got {activation!r}")
+        self.features = nn.Sequential(*_block(1, 128), *_block(128, 256), *_block(256, 512))
+        self.hidden = nn.Linear(512 * (SIDE // 8) ** 2, ACTIVATION_SIZE)
+        self.dropout = nn.Dropout(0.5 if dropout else 0.0)
+        self.activation = ACTIVATIONS[activation]()
+        self.last = nn.Linear(ACTIVATION_SIZE, CLASSES)
+
+    def forward(self, images: Tensor) -> Tensor:
+        hidden = self.hidden(self.features(images).flatten(1))
+        return self.last(self.activation(self.dropout(hidden)))
+
+
+def _block(channels_in: int, channels_out: int) -> tuple[nn.Module, ...]:
+    return (
+        nn.Conv2d(channels_in, channels_out, 3, padding=1),
+        nn.BatchNorm2d(channels_out),
+        nn.MaxPool2d(2),
+        nn.ReLU(),
+    )
+
+
+class InverseModel(nn.Module):
+    """Transposed CNN from attack inputs (n, c) to images (n, 1, 32, 32) in (0, 1).
+
+    Args:
+        inputs: c, the length of the concatenated attack inputs (10 for O, 50 for A_L, 1024 for X~).
+        hidden: "tanh_dropout" (thesis Fig 26 and its code: Tanh and dropout 0.3, 0.5, 0.5) or "relu"
+            (thesis section 3.2: ReLU, no dropout).
+    Raises:
+        ValueError: unknown ``hidden``.
+    Source: thesis section 3.2, Figs 2 and 26.
+    """
+
+    def __init__(self, inputs: int, *, hidden: str = "tanh_dropout") -> None:
+        super().__init__()
+        if hidden not in ("tanh_dropout", "relu"):
+            raise ValueError(f"`hidden` must be 'tanh_dropout' or 'relu'; got {hidden!r}")
+        layers: list[nn.Module] = []
+        steps = ((inputs, 512, 1, 0, 0.3), (512, 256, 2, 1, 0.5), (256, 128, 2, 1, 0.5))
+        for channels_in, channels_out, stride, padding, dropout in steps:
+            layers += [nn.ConvTranspose2d(channels_in, channels_out, 4, stride, padding), nn.BatchNorm2d(channels_out)]
+            layers += [nn.ReLU()] if hidden == "relu" else [nn.Tanh(), nn.Dropout(dropout)]
+        layers += [nn.ConvTranspose2d(128, 1, 4, 2, 1), nn.Sigmoid()]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.layers(inputs[:, :, None, None])
+
+
+def frozen_for_inference(classifier: Classifier, *, dtype: torch.dtype = torch.float32) -> nn.Module:
+    """Return a copy of ``classifier`` for repeated use with fixed weights.
+
+    Evaluation mode, no weight gradients, batch norm folded into the convolutions, channels-last. Gives the same
+    logits up to rounding; gradients with respect to the images remain available.
+
+    Args:
+        classifier: a trained classifier; it is not changed.
+        dtype: precision of the copy's weights; it takes images of that dtype.
+    """
+    classifier_copy = Classifier()
+    classifier_copy.dropout, classifier_copy.activation = nn.Identity(), classifier.activation
+    classifier_copy.load_state_dict(classifier.state_dict())
+    classifier_copy.eval()
+    layers = list(classifier_copy.features)
+    folded: list[nn.Module] = []
+    for block in range(0, len(layers), 4):
+        convolution, norm, pool, relu = layers[block : block + 4]
+        folded += [nn.utils.fusion.fuse_conv_bn_eval(convolution, norm), pool, relu]
+    classifier_copy.features = nn.Sequential(*folded)
+    device = next(classifier.parameters()).device
+    return classifier_copy.to(device=device, dtype=dtype, memory_format=torch.channels_last).requires_grad_(False)

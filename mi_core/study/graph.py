@@ -1,0 +1,201 @@
+"""Tasks and their keys; what is missing; computing it.
+
+A task is one step of the study: a stage, the parameters that it reads and the tasks whose values it takes. Its key is a
+checksum of just that, so looking one up opens nothing. Nothing is computed, and torch is not imported, while every
+value asked for is in the store.
+"""
+
+import hashlib
+import importlib
+import json
+import sys
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.resources import files
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from mi_core.errors import UserError
+from mi_core.study.provenance import describe_machine
+from mi_core.study.store import Pieces, Store, Value
+
+__all__ = ["Context", "Runner", "Task", "all_tasks", "stage_versions"]
+
+KEPT_IN_MEMORY = 8  # most recently used values, at most about 60 MB each
+
+
+def stage_versions() -> dict[str, int]:
+    """Version of each stage. A stage whose results change gets a new one, by hand."""
+    return {stage: entry["version"] for stage, entry in _recorded_stages().items()}
+
+
+def _recorded_stages() -> dict[str, Any]:
+    return json.loads((files("mi_core.study") / "stages.json").read_text())
+
+
+VERSIONS = stage_versions()
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One step of the study.
+
+    Attributes:
+        stage: name of a function in ``mi_core.study.stages``.
+        parameters: what it reads, as JSON values.
+        inputs: the tasks whose values it takes, by name.
+        work: what it costs, in seconds of two CPU cores with bfloat16; only for estimates, in no key.
+    """
+
+    stage: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, "Task"] = field(default_factory=dict)
+    work: float = 0.1
+
+    @cached_property
+    def key(self) -> str:
+        content = {
+            "stage": self.stage,
+            "version": VERSIONS[self.stage],
+            "parameters": dict(self.parameters),
+            "inputs": {name: task.key for name, task in self.inputs.items()},
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def all_tasks(tasks: Iterable[Task], *, stop: Callable[[Task], bool] = lambda task: False) -> list[Task]:
+    """Tasks and, recursively, their inputs, each once, inputs first; nothing at or below a task that ``stop``s."""
+    ordered: dict[str, Task] = {}
+    seen: set[str] = set()
+
+    def visit(task: Task) -> None:
+        if task.key in seen:
+            return
+        seen.add(task.key)
+        if not stop(task):
+            for before in task.inputs.values():
+                visit(before)
+            ordered[task.key] = task
+
+    for task in tasks:
+        visit(task)
+    return list(ordered.values())
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a stage may use besides its parameters and inputs.
+
+    Attributes:
+        device: a ``torch.device``.
+        precision: a ``torch.dtype``, what the requested precision became on this machine.
+        pieces: where a long stage keeps what it has so far.
+        advance: called with a fraction of the stage's work that was done.
+    """
+
+    device: Any
+    precision: Any
+    pieces: Pieces
+    advance: Callable[[float], None]
+
+
+class _Inputs(Mapping[str, Value]):
+    """Values of a task's inputs, each loaded when it is asked for."""
+
+    def __init__(self, runner: "Runner", tasks: Mapping[str, Task]) -> None:
+        self._runner, self._tasks = runner, tasks
+
+    def __getitem__(self, name: str) -> Value:
+        return self._runner.value(self._tasks[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tasks)
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+
+class Runner:
+    """Finds values in the store and computes what is missing.
+
+    Args:
+        store: where artefacts are.
+        device: "auto", "cpu" or "cuda".
+        precision: "auto", "float32" or "bfloat16".
+        show_progress: whether a progress bar with an estimate is shown while computing.
+    """
+
+    def __init__(
+        self, store: Store, *, device: str = "auto", precision: str = "auto", show_progress: bool = True
+    ) -> None:
+        self.store, self.device, self.precision, self.show_progress = store, device, precision, show_progress
+        self._memory: OrderedDict[str, Value] = OrderedDict()
+        self._bar: tqdm | None = None
+
+    def missing(self, tasks: Iterable[Task]) -> list[Task]:
+        """What has to be computed for these tasks, inputs first."""
+        return all_tasks(tasks, stop=lambda task: self.store.find(task.stage, task.key) is not None)
+
+    def compute(self, tasks: Iterable[Task]) -> int:
+        """Compute what is missing and return how many tasks that were. Can be killed at any moment and called again."""
+        missing = self.missing(tasks)
+        if not missing:
+            return 0
+        self.store.sweep()
+        total = sum(task.work for task in missing)
+        often = 0.5 if sys.stderr.isatty() else 30  # seconds; a log file wants fewer lines
+        form = "{percentage:3.0f}%|{bar:30}| {elapsed} gone, {remaining} to go: {desc}"
+        with tqdm(
+            total=total, bar_format=form, disable=not self.show_progress, smoothing=0.05, mininterval=often
+        ) as self._bar:
+            for task in missing:
+                self.value(task)
+        self._bar = None
+        return len(missing)
+
+    def value(self, task: Task) -> Value:
+        """The task's value, from memory, from the store, or computed."""
+        if task.key not in self._memory:
+            path = self.store.find(task.stage, task.key)
+            self._memory[task.key] = self.store.load(path)[0] if path else self._compute(task)
+            while len(self._memory) > KEPT_IN_MEMORY:
+                self._memory.popitem(last=False)
+        self._memory.move_to_end(task.key)
+        return self._memory[task.key]
+
+    def _compute(self, task: Task) -> Value:
+        stages = importlib.import_module("mi_core.study.stages")
+        device = stages.choose_device(self.device)
+        precision = stages.choose_precision(self.precision, device)
+        pieces = self.store.pieces(task.stage, task.key)
+        if self._bar is not None:
+            self._bar.set_description_str(task.stage.replace("_", " "), refresh=False)
+        done = 0.0
+
+        def advance(fraction: float) -> None:
+            nonlocal done
+            fraction = min(fraction, 1 - done)
+            done += fraction
+            if self._bar is not None:
+                self._bar.update(min(fraction * task.work, self._bar.total - self._bar.n))
+
+        started = time.perf_counter()
+        try:
+            value = getattr(stages, task.stage)(
+                task.parameters, _Inputs(self, task.inputs), Context(device, precision, pieces, advance)
+            )
+        except (FloatingPointError, ValueError, RuntimeError) as error:
+            raise UserError(f"the stage {task.stage} failed: {error}") from error
+        provenance = describe_machine(device, precision) | {
+            "seconds": round(time.perf_counter() - started, 3),
+            "version": VERSIONS[task.stage],
+            "parameters": dict(task.parameters),
+        }
+        self.store.save(task.stage, task.key, value, provenance)
+        pieces.clear()
+        advance(1.0)
+        return value

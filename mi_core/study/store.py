@@ -1,0 +1,201 @@
+"""Content-keyed artefacts on disk: safetensors for tensors, parquet for tables, nothing that can run code.
+
+An artefact is one file, ``<folder>/<stage>/<key>.<checksum>.<safetensors|parquet>``. It is written under a temporary
+name in the same folder, synced and renamed, so what exists is complete; the checksum in its name is that of its
+bytes, so what was altered or cut off is noticed. Two writers of one key do no harm.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as parquet
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from mi_core.errors import UserError
+
+__all__ = ["Pieces", "Store", "Value", "checksum", "write_atomically"]
+
+Value = dict[str, np.ndarray] | pd.DataFrame
+CHECKSUM_LENGTH = 16  # hexadecimal digits
+STALE_SECONDS = 3600  # after which a temporary file belongs to no living writer
+
+
+def checksum(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:CHECKSUM_LENGTH]
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write ``content`` so that ``path`` holds all of it or does not exist.
+
+    Raises:
+        UserError: the folder cannot be written, or the disk is full.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".writing-", delete=False) as file:
+            temporary = file.name
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}. Free some space or choose another --store.") from None
+    finally:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+class Store:
+    """Artefacts by stage and key, in a working folder and, behind it, folders that are only read.
+
+    Args:
+        folder: where new artefacts go; made when first needed.
+        published: folders to look in as well, e.g. the committed ``results/artefacts``.
+    """
+
+    def __init__(self, folder: Path, published: tuple[Path, ...] = ()) -> None:
+        self.folder = folder
+        self.published = published
+
+    def find(self, stage: str, key: str) -> Path | None:
+        """The artefact's file, or None."""
+        for folder in (self.folder, *self.published):
+            found = sorted((folder / stage).glob(f"{key}.*"))
+            if found:
+                return found[0]
+        return None
+
+    def load(self, path: Path) -> tuple[Value, dict[str, Any]]:
+        """An artefact's value and its provenance.
+
+        Raises:
+            UserError: the file is damaged or is not what its name says.
+        """
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror}.") from None
+        key, expected, kind = path.name.split(".")
+        damaged = UserError(f"{path} is damaged: delete it, and the same command computes it again.")
+        if checksum(content) != expected:
+            raise damaged
+        try:
+            value, metadata = (_read_table if kind == "parquet" else _read_tensors)(content)
+        except Exception:
+            raise damaged from None
+        if metadata["key"] != key:
+            raise damaged
+        return value, metadata
+
+    def save(self, stage: str, key: str, value: Value, provenance: dict[str, Any]) -> Path:
+        """Write an artefact and return its file."""
+        metadata = json.dumps({**provenance, "stage": stage, "key": key}, sort_keys=True)
+        if isinstance(value, pd.DataFrame):
+            content, kind = _table_bytes(value, metadata), "parquet"
+        else:
+            arrays = {name: np.ascontiguousarray(array) for name, array in value.items()}
+            content, kind = save_tensors(arrays, {"provenance": metadata}), "safetensors"
+        path = self.folder / stage / f"{key}.{checksum(content)}.{kind}"
+        write_atomically(path, content)
+        return path
+
+    def pieces(self, stage: str, key: str) -> "Pieces":
+        """What an unfinished computation of this artefact has left behind."""
+        return Pieces(self.folder / "unfinished" / f"{stage}-{key}")
+
+    def sweep(self) -> None:
+        """Remove temporary files that a killed writer left (older than an hour, so no living writer's)."""
+        for path in self.folder.glob("**/.writing-*"):
+            try:
+                if time.time() - path.stat().st_mtime > STALE_SECONDS:
+                    path.unlink(missing_ok=True)
+            except FileNotFoundError:
+                continue  # another run swept it first
+
+
+class Pieces:
+    """Parts of an artefact that is still being computed, so that a killed run goes on where it was.
+
+    A piece that cannot be read counts as absent: it is computed again.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def load(self, name: str) -> dict[str, np.ndarray] | None:
+        path = next(iter(sorted(self.folder.glob(f"{name}.*"))), None)
+        if path is None:
+            return None
+        content = path.read_bytes()
+        if checksum(content) != path.name.split(".")[1]:
+            return None
+        return load_tensors(content)
+
+    def save(self, name: str, tensors: dict[str, np.ndarray]) -> None:
+        """Keep a piece; it replaces an older one of the same name."""
+        content = save_tensors({key: np.ascontiguousarray(value) for key, value in tensors.items()})
+        old = list(self.folder.glob(f"{name}.*"))
+        path = self.folder / f"{name}.{checksum(content)}.safetensors"
+        write_atomically(path, content)
+        for other in old:
+            if other != path:
+                other.unlink(missing_ok=True)
+
+    def names(self) -> list[str]:
+        return sorted({path.name.split(".")[0] for path in self.folder.glob("*.safetensors")})
+
+    def clear(self) -> None:
+        """Forget the pieces: the artefact is complete."""
+        if self.folder.exists():
+            for path in self.folder.iterdir():
+                path.unlink(missing_ok=True)
+            try:
+                self.folder.rmdir()
+            except OSError:
+                pass  # another run is writing its own pieces here
+
+
+def _table_bytes(frame: pd.DataFrame, metadata: str) -> bytes:
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), b"provenance": metadata.encode()})
+    sink = pa.BufferOutputStream()
+    parquet.write_table(table, sink, compression="zstd", compression_level=15)
+    return sink.getvalue().to_pybytes()
+
+
+def _read_table(content: bytes) -> tuple[pd.DataFrame, dict[str, Any]]:
+    table = parquet.read_table(pa.BufferReader(content))
+    return table.to_pandas(), json.loads(table.schema.metadata[b"provenance"])
+
+
+def _read_tensors(content: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    header_length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + header_length])
+    return load_tensors(content), json.loads(header["__metadata__"]["provenance"])
+
+
+def resumable(pieces: Pieces, name: str, compute: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The piece called ``name``, computed and kept if it is not there."""
+    value = pieces.load(name)
+    if value is None:
+        value = compute()
+        pieces.save(name, value)
+    return value
