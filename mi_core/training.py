@@ -152,9 +152,7 @@ def _state(model: nn.Module, optimiser: torch.optim.Optimizer, history: History)
     }
 
 
-def _restore(
-    model: nn.Module, optimiser: torch.optim.Optimizer, checkpoint: Checkpoint | None
-) -> tuple[History, int]:
+def _restore(model: nn.Module, optimiser: torch.optim.Optimizer, checkpoint: Checkpoint | None) -> tuple[History, int]:
     state = checkpoint.load() if checkpoint is not None else None
     if state is None:
         return History(), 0

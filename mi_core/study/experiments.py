@@ -4,7 +4,7 @@ A ``Replicate`` names, for every task, exactly the parameters that its stage rea
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from mi_core.study.parameters import THESIS_REGULARISERS, Study
@@ -75,9 +75,7 @@ class Replicate:
     def head(self, activation: str, dropout: bool) -> Task:
         return self._train_classifier("target", "head", activation, dropout, "head_images", "head_epochs")
 
-    def _train_classifier(
-        self, role: str, name: str, activation: str, dropout: bool, images: str, epochs: str
-    ) -> Task:
+    def _train_classifier(self, role: str, name: str, activation: str, dropout: bool, images: str, epochs: str) -> Task:
         study = self.study
         parameters = {
             "stream": self.stream,
@@ -148,7 +146,9 @@ class Replicate:
             "update": protocol.activation_update,
             "form": protocol.outputs,
         }
-        return Task("activations", parameters, {"outputs": outputs, "classifier": self.classifier(weights_of)}, work=2)
+        return Task(
+            "activations", parameters, {"outputs": outputs, "classifier": self.classifier(weights_of)}, work=0.3
+        )
 
     def search(self) -> Task:
         study = self.study

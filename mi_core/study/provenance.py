@@ -24,7 +24,7 @@ def commit() -> str:
         return given
     try:
         head = _git("rev-parse", "HEAD")
-        return head + ("+changes" if _git("status", "--porcelain", "--", "mi_core") else "")
+        return head + ("+changes" if _git("status", "--porcelain", "--", "mi_core", ":!mi_core/report") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 

@@ -1,0 +1,3 @@
+from mi_core.cli import main
+
+main()

@@ -1,0 +1,187 @@
+"""The command line, ``python -m mi_core``."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mi_core.errors import UserError
+from mi_core.study.experiments import EXPERIMENTS, replicates
+from mi_core.study.graph import all_tasks
+from mi_core.study.locations import open_store, published_folder
+from mi_core.study.manifest import publish as publish_profile
+from mi_core.study.manifest import publishable
+from mi_core.study.parameters import PROFILES, Protocol, Study, make_study
+from mi_core.study.results import PUBLISHED, Results, estimate, open_results, parse_table
+
+__all__ = ["main"]
+
+profile_option = click.option(
+    "--profile", type=click.Choice(list(PROFILES)), required=True, help="Scale of the study; see the parameters."
+)
+parameter_option = click.option(
+    "-p", "parameters", nargs=2, multiple=True, metavar="NAME VALUE", help="Change a parameter; may be repeated."
+)
+store_option = click.option(
+    "--store", type=click.Path(file_okay=False, path_type=Path), help="Working folder for artefacts."
+)
+
+
+def _value(text: str) -> Any:
+    """A parameter's value as papermill reads it: True, False, an integer, a number, or text."""
+    if text in ("True", "False"):
+        return text == "True"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _changes(parameters: tuple[tuple[str, str], ...], **given: Any) -> dict[str, Any]:
+    changes = {name: _value(text) for name, text in parameters}
+    return changes | {name: value for name, value in given.items() if value is not None}
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Gray-box model inversion on MNIST: compute, inspect and publish the study; execute its chapters."""
+
+
+@cli.command()
+@profile_option
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute; auto by default.")
+@click.option("--only", "names", multiple=True, metavar="TABLE", help="Only this table or figure data, e.g. 4.")
+@parameter_option
+@store_option
+def run(
+    profile: str,
+    device: str | None,
+    names: tuple[str, ...],
+    parameters: tuple[tuple[str, str], ...],
+    store: Path | None,
+) -> None:
+    """Compute what is missing. Can be killed at any moment; the same command goes on where it was."""
+    results = open_results(profile, _changes(parameters, device=device), store=store)
+    experiments = [parse_table(name) for name in names] or list(EXPERIMENTS)
+    tasks = [EXPERIMENTS[name](each) for each in replicates(results.study) for name in experiments]
+    missing = results.runner.missing(tasks)
+    if missing:
+        click.echo(estimate(missing), err=True)
+        results.runner.compute(tasks)
+    click.echo(f"{', '.join(experiments)}: complete at profile {profile} ({len(missing)} steps computed).")
+
+
+@cli.command()
+@profile_option
+@parameter_option
+@store_option
+def status(profile: str, parameters: tuple[tuple[str, str], ...], store: Path | None) -> None:
+    """Say what exists of a profile and what is missing."""
+    results = open_results(profile, _changes(parameters), store=store)
+    for replicate in replicates(results.study):
+        click.echo(f"replicate {replicate.number}")
+        for name, make in EXPERIMENTS.items():
+            missing = results.runner.missing([make(replicate)])
+            minutes = sum(task.work for task in missing) / 60
+            state = f"{len(missing)} of {len(all_tasks([make(replicate)]))} steps missing, about {minutes:.2g} min"
+            click.echo(f"  {name:14} {state if missing else 'complete'}")
+
+
+@cli.command()
+@click.argument("table")
+@click.option("--profile", type=click.Choice([PUBLISHED, *PROFILES]), default=PUBLISHED, show_default=True)
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
+@parameter_option
+@store_option
+def table(table: str, profile: str, as_csv: bool, parameters: tuple[tuple[str, str], ...], store: Path | None) -> None:
+    """Print a table of the thesis, ours beside the published numbers. Computes nothing."""
+    name = parse_table(table)
+    results = open_results(profile, _changes(parameters), store=store, compute=False)
+    if not name.startswith("table"):
+        frame = results.frame(name)
+        frame = frame.drop(columns="pixels", errors="ignore")
+    else:
+        frame = results.table(int(name.removeprefix("table")))
+        frame = frame[frame["mean"].notna()].drop(columns="seed_std").astype({"n": int})
+    if as_csv:
+        click.echo(frame.to_csv(index=False, float_format="%.6g"), nl=False)
+    else:
+        click.echo(frame.to_string(index=False, na_rep="", float_format=lambda x: f"{x:.4f}"))
+        click.echo(f"({results.note(name)})")
+
+
+@cli.command()
+@click.argument("name")
+@parameter_option
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Executed copy; executed/NAME.ipynb.")
+def chapter(name: str, parameters: tuple[tuple[str, str], ...], output: Path | None) -> None:
+    """Execute one chapter through papermill with validated parameters."""
+    from mi_core.report.chapters import execute_chapter
+
+    changes = _changes(parameters)
+    profile = changes.get("profile", PUBLISHED)
+    if profile != PUBLISHED and profile not in PROFILES:
+        make_study(str(profile))  # says which profiles there are
+    open_results(str(profile), {key: value for key, value in changes.items() if key != "profile"})
+    path = execute_chapter(name, changes, output or Path("executed") / f"{name}.ipynb")
+    click.echo(f"Executed: {path}")
+
+
+@cli.command()
+def book() -> None:
+    """Execute every chapter from the published results into the book's folder."""
+    from mi_core.report.chapters import execute_book
+
+    for path in execute_book():
+        click.echo(f"Executed: {path}")
+
+
+@cli.command()
+@profile_option
+@store_option
+def publish(profile: str, store: Path | None) -> None:
+    """Copy a profile's finished tables and figure data to the published results."""
+    entries = publish_profile(profile, open_store(store), published_folder())
+    click.echo(f"Published {len(entries)} artefacts of profile {profile} in {published_folder()}.")
+
+
+@cli.command()
+def parameters() -> None:
+    """List every parameter with its type, range, default and meaning."""
+    for model in (Study, Protocol):
+        click.echo(f"{model.__name__}: {model.__doc__.splitlines()[0]}")
+        schema = model.model_json_schema()["properties"]
+        for name, field in schema.items():
+            if name == "protocol":
+                kind, default = "code | text", "code"
+            else:
+                kind, default = _kind(field), field.get("default")
+            click.echo(f"  {name:22} {kind:34} default {default!s:12} {field.get('description', '')}")
+
+
+def _kind(field: dict[str, Any]) -> str:
+    if "enum" in field or "const" in field:
+        return " | ".join(map(str, field.get("enum", [field.get("const")])))
+    low = field.get("minimum", field.get("exclusiveMinimum"))
+    high = field.get("maximum", field.get("exclusiveMaximum"))
+    return field["type"] + (f" {low} to {high}" if low is not None else "")
+
+
+def main() -> None:
+    """Run the command line: one sentence and exit code 2 for bad input, 130 when interrupted."""
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except UserError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        click.echo("\nInterrupted; nothing finished is lost. The same command goes on from here.", err=True)
+        sys.exit(130)

@@ -1,0 +1,1 @@
+"""Frames and arrays in, pictures, tables and chapters out. Imports no torch."""

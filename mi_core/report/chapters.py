@@ -1,0 +1,93 @@
+"""Chapters: executed by papermill, refused when they failed, and stripped of all that changes from run to run."""
+
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+
+from mi_core.errors import UserError
+from mi_core.study.provenance import ROOT
+from mi_core.study.store import write_atomically
+
+__all__ = ["chapter_names", "execute_book", "execute_chapter", "normalise"]
+
+NOTEBOOKS = ROOT / "notebooks"
+EXECUTED = ROOT / "book" / "chapters"
+
+
+def chapter_names() -> list[str]:
+    """Names of all chapters."""
+    return sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb"))
+
+
+def execute_chapter(name: str, parameters: Mapping[str, Any], output: Path) -> Path:
+    """Execute a chapter and write its normalised copy.
+
+    Args:
+        name: one of ``chapter_names()``.
+        parameters: what papermill sets, already validated.
+        output: where the executed copy goes; it replaces what is there only if the execution succeeds.
+    Raises:
+        UserError: no such chapter, or a cell failed.
+    """
+    import papermill
+
+    if name not in chapter_names():
+        raise UserError(f"`{name}` is no chapter; there are {', '.join(chapter_names())}.")
+    if output.resolve().parent == NOTEBOOKS:
+        raise UserError(f"{output} would replace a chapter's source: choose another --output.")
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "executed.ipynb"
+        try:
+            papermill.execute_notebook(
+                NOTEBOOKS / f"{name}.ipynb",
+                copy,
+                parameters=dict(parameters),
+                kernel_name="python3",
+                cwd=str(ROOT),
+                progress_bar=False,
+                log_output=False,
+            )
+        except papermill.PapermillExecutionError as error:
+            raise UserError(f"chapter {name} failed: {_last_words(error)}") from None
+        notebook = nbformat.read(copy, as_version=4)
+    normalise(notebook)
+    write_atomically(output, (nbformat.writes(notebook).rstrip("\n") + "\n").encode())
+    return output
+
+
+def execute_book() -> list[Path]:
+    """Execute every chapter from the published results into the book."""
+    return [execute_chapter(name, {}, EXECUTED / f"{name}.ipynb") for name in chapter_names()]
+
+
+def _last_words(error: Any) -> str:
+    if error.ename == "UserError":
+        return str(error.evalue)
+    return f"{error.ename}: {error.evalue} (cell {error.exec_count})"
+
+
+def normalise(notebook: NotebookNode) -> None:
+    """Remove what differs between two executions with the same results, and refuse a failed one.
+
+    Raises:
+        UserError: the notebook holds a failed execution.
+    """
+    if notebook.metadata.pop("papermill", {}).get("exception"):
+        raise UserError("this execution failed; a failed chapter is not published.")
+    notebook.metadata.get("language_info", {}).pop("version", None)
+    for number, cell in enumerate(notebook.cells):
+        for transient in ("papermill", "execution"):
+            cell.metadata.pop(transient, None)
+        if "injected-parameters" in cell.metadata.get("tags", []):
+            cell["id"] = f"injected-parameters-{number}"
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                raise UserError(f"cell {number} failed: {output.ename}: {output.evalue}")
+            for kind, text in output.get("data", {}).items():
+                if isinstance(text, str) and kind.startswith("text/"):
+                    output["data"][kind] = re.sub(r" at 0x[0-9a-f]{6,}", "", text)

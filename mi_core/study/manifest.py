@@ -1,0 +1,140 @@
+"""The list of what is published, and how it comes to be: copy finished artefacts, then write the list."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mi_core.errors import UserError
+from mi_core.study.experiments import EXPERIMENTS, Replicate, replicates
+from mi_core.study.graph import Runner, Task, all_tasks
+from mi_core.study.parameters import PROFILES, Study
+from mi_core.study.store import Store, write_atomically
+
+__all__ = ["Entry", "publishable", "publish", "read_manifest"]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One published artefact.
+
+    Attributes:
+        profile, experiment, replicate: what it is.
+        stage, version, key: the task that it is the value of.
+        file: where it is, relative to the results folder.
+        seconds: of this task and everything below it.
+        provenance: commits, versions, hardware, devices, threads and precisions of all these tasks.
+        superseded: why it no longer is what the present code would compute; empty while it is.
+    """
+
+    profile: str
+    experiment: str
+    replicate: int
+    stage: str
+    version: int
+    key: str
+    file: str
+    seconds: float
+    provenance: dict[str, Any]
+    superseded: str = ""
+
+
+def read_manifest(folder: Path) -> list[Entry]:
+    """Entries of ``folder/manifest.json``; none where there is no such file.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    path = folder / "manifest.json"
+    if not path.exists():
+        return []
+    try:
+        return [Entry(**entry) for entry in json.loads(path.read_text())["entries"]]
+    except (ValueError, TypeError, KeyError):
+        raise UserError(f"{path} is damaged: restore it from the repository, or publish again.") from None
+
+
+def publishable(replicate: Replicate) -> dict[str, Task]:
+    """What is published of a replicate: every table and figure, and the outputs that later measures need."""
+    tasks = {name: make(replicate) for name, make in EXPERIMENTS.items()}
+    for role, split in (
+        ("target", "test"),
+        ("shadow", "shadow_train"),
+        ("shadow", "shadow_validation"),
+        ("shadow", "test"),
+    ):
+        tasks[f"outputs {role} {split}"] = replicate.outputs(role, split)
+    return tasks
+
+
+def publish(profile: str, store: Store, folder: Path) -> list[Entry]:
+    """Copy the finished artefacts of a profile to ``folder`` and list them in its manifest.
+
+    Entries of other profiles, and of replicates and experiments that are not in the store, stay as they are.
+
+    Returns:
+        The entries that were written.
+    Raises:
+        UserError: nothing of this profile is finished.
+    """
+    runner = Runner(store, show_progress=False)
+    written: list[Entry] = []
+    for replicate in replicates(PROFILES[profile]):
+        for name, task in publishable(replicate).items():
+            path = store.find(task.stage, task.key)
+            if path is None and name.startswith("outputs") and not runner.missing(task.inputs.values()):
+                runner.value(task)  # cheap, and not an input of every table
+                path = store.find(task.stage, task.key)
+            if path is None or folder in path.parents:
+                continue
+            target = folder / "artefacts" / task.stage / path.name
+            if not target.exists():
+                write_atomically(target, path.read_bytes())
+            seconds, provenance = _trace(task, store)
+            file = str(target.relative_to(folder))
+            identity = (profile, name, replicate.number, task.stage, store.load(path)[1]["version"], task.key)
+            written.append(Entry(*identity, file, seconds, provenance))
+    if not written:
+        raise UserError(f"no finished table of profile {profile} is new in {store.folder}: run it first.")
+    fresh = {(entry.profile, entry.experiment, entry.replicate) for entry in written}
+    kept = [e for e in read_manifest(folder) if (e.profile, e.experiment, e.replicate) not in fresh]
+    entries = sorted([*kept, *written], key=lambda e: (list(PROFILES).index(e.profile), e.replicate, e.experiment))
+    content = {
+        "about": "Published artefacts of this report; see the page on how it is built.",
+        "studies": {
+            name: _study_record(PROFILES[name]) for name in PROFILES if any(e.profile == name for e in entries)
+        },
+        "entries": [asdict(entry) for entry in entries],
+    }
+    write_atomically(folder / "manifest.json", (json.dumps(content, indent=1) + "\n").encode())
+    _remove_unlisted(folder, entries)
+    return written
+
+
+def _study_record(study: Study) -> dict[str, Any]:
+    return study.model_dump()
+
+
+def _trace(task: Task, store: Store) -> tuple[float, dict[str, Any]]:
+    """Seconds and provenance of a task with everything below it that is in the store."""
+    records = []
+    for each in all_tasks([task]):
+        path = store.find(each.stage, each.key)
+        if path is not None:
+            records.append(store.load(path)[1])
+    provenance: dict[str, Any] = {
+        name: sorted({str(record[name]) for record in records})
+        for name in ("commit", "hardware", "device", "threads", "precision")
+    }
+    packages = records[-1]["versions"]
+    provenance["versions"] = {
+        package: sorted({record["versions"][package] for record in records}) for package in packages
+    }
+    return round(sum(record["seconds"] for record in records), 1), provenance
+
+
+def _remove_unlisted(folder: Path, entries: list[Entry]) -> None:
+    listed = {folder / entry.file for entry in entries}
+    for path in (folder / "artefacts").glob("*/*"):
+        if path not in listed:
+            path.unlink()

@@ -1,0 +1,214 @@
+"""What chapters and the command line read: frames of published results, or of a run that is computed when asked for."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mi_core.errors import UserError
+from mi_core.study.experiments import EXPERIMENTS, replicates
+from mi_core.study.graph import Runner, Task
+from mi_core.study.locations import open_store, published_folder
+from mi_core.study.manifest import Entry, read_manifest
+from mi_core.study.paper import SPLIT_NAMES, TABLE_METRICS, published_table
+from mi_core.study.parameters import PROFILES, Study, check_names, make_study, parameter_names
+from mi_core.study.store import Store
+
+__all__ = ["PUBLISHED", "Results", "estimate", "open_results", "parse_table", "results_of_notebook", "summarise"]
+
+PUBLISHED = "published"
+
+
+class Results:
+    """Frames of the study, one experiment at a time.
+
+    Args:
+        profile: "published" (per experiment the largest profile that was published; computes nothing) or a profile.
+        study: the study of the profile; None for "published".
+        store: where values are looked up and computed.
+        compute: whether missing values are computed (else they are an error).
+    """
+
+    def __init__(self, profile: str, study: Study | None, store: Store, *, compute: bool = True) -> None:
+        self._profile, self.study, self.store = profile, study, store
+        self._compute = compute and study is not None
+        self._manifest = read_manifest(published_folder()) if study is None else None
+        device, precision = (study.device, study.precision) if study else ("auto", "auto")
+        self.runner = Runner(store, device=device, precision=precision)
+
+    def profile(self, experiment: str) -> str:
+        """Name of the profile that an experiment's frame comes from."""
+        return self._profile if self._manifest is None else self._published(experiment)[0].profile
+
+    def frame(self, experiment: str) -> pd.DataFrame:
+        """The tidy frame of an experiment, e.g. "table4", with a first column ``replicate``.
+
+        Raises:
+            UserError: it is neither published nor to be computed.
+        """
+        if self._manifest is not None:
+            found = {entry.replicate: published_folder() / entry.file for entry in self._published(experiment)}
+            frames = {number: self.store.load(path)[0] for number, path in found.items()}
+        else:
+            tasks = {each.number: EXPERIMENTS[experiment](each) for each in replicates(self.study)}
+            self._complete(experiment, list(tasks.values()))
+            frames = {number: self.runner.value(task) for number, task in tasks.items()}
+        return pd.concat([frame.assign(replicate=number) for number, frame in frames.items()]).pipe(_replicate_first)
+
+    def table(self, number: int) -> pd.DataFrame:
+        """Table ``number`` of the thesis, ours beside published; see ``summarise``."""
+        return summarise(number, self.frame(f"table{number}"))
+
+    def note(self, experiment: str) -> str:
+        """One sentence on the scale of an experiment's frame, and why it is superseded if it is."""
+        profile = self.profile(experiment)
+        if self._manifest is None:
+            count, reasons = self.study.replicates, set()
+        else:
+            entries = self._published(experiment)
+            count, reasons = len(entries), {entry.superseded for entry in entries if entry.superseded}
+        text = f"profile {profile}, {count} replicate{'s' if count > 1 else ''}"
+        if profile != "paper":
+            text += ": a smaller scale than the thesis's, so no verdict on its numbers"
+        return text + "".join(f". Superseded: {reason}" for reason in sorted(reasons))
+
+    def sizes(self, experiment: str) -> Study:
+        """The study whose sizes an experiment's frame has."""
+        return self.study or PROFILES[self.profile(experiment)]
+
+    def _published(self, experiment: str) -> list[Entry]:
+        for profile in reversed(PROFILES):
+            entries = [e for e in self._manifest if e.experiment == experiment and e.profile == profile]
+            if entries:
+                return sorted(entries, key=lambda entry: entry.replicate)
+        raise UserError(
+            f"no profile of {experiment} is published in {published_folder()}: compute one with "
+            f"`python -m mi_core run --profile quick --only {experiment}` and publish it, or name a profile."
+        )
+
+    def _complete(self, experiment: str, tasks: list[Task]) -> None:
+        missing = self.runner.missing(tasks)
+        if not missing:
+            return
+        if not self._compute:
+            raise UserError(
+                f"{experiment} at profile {self._profile} is not computed yet (the stage {missing[0].stage} is the first "
+                f"that is missing): `python -m mi_core run --profile {self._profile} --only {experiment}` computes it."
+            )
+        print(estimate(missing))
+        self.runner.compute(tasks)
+
+
+def estimate(missing: list[Task]) -> str:
+    """How much there is to compute, as a sentence."""
+    minutes = sum(task.work for task in missing) / 60
+    return f"{len(missing)} steps to compute, about {minutes:.2g} minutes on two CPU cores with bfloat16."
+
+
+def _replicate_first(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame[["replicate", *frame.columns.drop("replicate")]].reset_index(drop=True)
+
+
+def open_results(
+    profile: str, changes: Mapping[str, Any] | None = None, *, store: str | Path | None = None, compute: bool = True
+) -> Results:
+    """Results of a profile with some parameters changed, or the published ones.
+
+    Raises:
+        UserError: unknown profile or parameter, a wrong type, a value out of range, changes to published results.
+    """
+    changes = dict(changes or {})
+    check_names(list(changes))
+    if profile != PUBLISHED:
+        return Results(profile, make_study(profile, changes), open_store(store), compute=compute)
+    reference = make_study("paper")
+    changed = [name for name, value in changes.items() if value != _default(reference, name)]
+    make_study("paper", changes)  # wrong types and ranges are errors here too
+    if changed:
+        raise UserError(
+            f"`{changed[0]}` cannot be changed in published results: name a profile to compute, such as quick, as well."
+        )
+    return Results(PUBLISHED, None, open_store(store))
+
+
+def _default(study: Study, name: str) -> Any:
+    if name == "protocol":
+        return "code"
+    return getattr(study, name) if name in Study.model_fields else getattr(study.protocol, name)
+
+
+def results_of_notebook(namespace: Mapping[str, Any]) -> Results:
+    """Results for the parameters of a notebook, from the names that its first cells have set.
+
+    Papermill sets a mistyped name as readily as a right one, so every name that is set is looked at.
+
+    Args:
+        namespace: ``globals()``, before anything but parameters and this function has been defined.
+    Raises:
+        UserError: as ``open_results``.
+    """
+    ours = {"In", "Out", "exit", "quit", "open"}
+    changes = {
+        name: value
+        for name, value in namespace.items()
+        if not name.startswith("_") and name not in ours and isinstance(value, int | float | str | list | dict | None)
+    }
+    profile = changes.pop("profile", PUBLISHED)
+    if profile != PUBLISHED and profile not in PROFILES:
+        raise UserError(f"`profile` must be published or one of {', '.join(PROFILES)}; got {profile!r}.")
+    return open_results(profile, changes)
+
+
+def parse_table(text: str) -> str:
+    """The experiment that "4", "table4" or "search" names.
+
+    Raises:
+        UserError: there is none.
+    """
+    name = f"table{text}" if text.isdigit() else text
+    if name not in EXPERIMENTS:
+        raise UserError(f"`{text}` names no table or figure data; there are 1 to 6 and {', '.join(EXPERIMENTS)}.")
+    return name
+
+
+def summarise(table: int, frame: pd.DataFrame) -> pd.DataFrame:
+    """Mean and spread of each row of a table, the published numbers beside them.
+
+    Images are averaged first, then inverse seeds, then replicates; ``std`` is the sample standard deviation over
+    replicate means (NaN for one replicate), ``seed_std`` the population standard deviation over the inverse seeds of
+    replicate 0, which is what the thesis prints (NaN for one seed).
+
+    Args:
+        table: 1 to 6.
+        frame: what ``Results.frame`` gives for it.
+    Returns:
+        Columns table, row, split, metric, mean, std, n, published_mean, published_std, seed_std; a row that only one
+        of the two has is NaN in the other's columns.
+    """
+    if table <= 2:
+        values = frame.assign(inverse_seed=0)
+    else:
+        values = frame.melt(
+            ["replicate", "row", "split", "inverse_seed"], ["ssim", "mse"], var_name="metric", value_name="value"
+        )
+    keys = ["row", "split", "metric"]
+    values = values.astype({"value": "float64"})
+    per_seed = values.groupby([*keys, "replicate", "inverse_seed"], sort=False)["value"].mean()
+    first = per_seed.xs(0, level="replicate") if 0 in per_seed.index.get_level_values("replicate") else per_seed[:0]
+    seeds = first.groupby(keys, sort=False)
+    per_replicate = per_seed.groupby([*keys, "replicate"], sort=False).mean()
+    means = per_replicate.groupby(keys, sort=False)
+    ours = pd.DataFrame({"mean": means.mean(), "std": means.std(ddof=1), "n": means.size()})
+    ours["seed_std"] = seeds.std(ddof=0).where(seeds.size() > 1)
+    ours = ours.reset_index()
+    ours["split"] = ours["split"].map(SPLIT_NAMES)
+    printed = published_table(table).rename(columns={"mean": "published_mean", "std": "published_std"})
+    joined = printed.merge(ours, on=keys, how="outer").assign(table=table)
+    order = {key: place for place, key in enumerate(dict.fromkeys([*ours["row"], *printed["row"]]))}
+    place = joined["row"].map(order), joined["metric"].map(TABLE_METRICS[table].index)
+    joined = joined.assign(row_place=place[0], metric_place=place[1]).sort_values(
+        ["row_place", "split", "metric_place"]
+    )
+    columns = ["table", *keys, "mean", "std", "n", "published_mean", "published_std", "seed_std"]
+    return joined[columns].reset_index(drop=True)

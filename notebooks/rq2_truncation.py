@@ -1,0 +1,88 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     cell_metadata_filter: tags,mystnb,-all
+#     notebook_metadata_filter: kernelspec,jupytext,-all
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # RQ2: truncation
+#
+# **Question.** The target shows only its $k$ largest outputs and zeros for the others. What does that protect?
+#
+# The attacker knows $k$: he truncates the shadow's outputs in the same way, computes $\tilde{X}$ from truncated
+# vectors, and trains an inverse model for each $k$. Truncation is the defence that {cite}`yang2019neural` study. A zero is
+# not a low score for a logit, most of which are negative: see `truncation_fill` in {doc}`../pages/deviations`.
+
+# %% tags=["parameters"]
+profile = "published"  # or smoke, quick, standard, paper: computes what is missing
+seed = 0  # from which every random draw is derived
+protocol = "code"  # or "text": what the thesis's released notebook does, or what its text says
+device = "auto"  # or "cpu", "cuda"
+
+# %%
+from mi_core.report import figures
+from mi_core.report.notebook import open_chapter, share, show_table
+from mi_core.study.paper import published_table
+
+results = open_chapter(globals())
+
+# %% [markdown]
+# (table-6)=
+# ## Table 6: ten, five, three and one outputs
+
+# %% tags=["hide-input"]
+show_table(results, 6)
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-truncation-ssim", "caption": "SSIM on $D_F$ as fewer outputs are visible, ours beside the thesis's (Table 6)."}, "image": {"alt": "Dot plot with eight rows, two models at four values of k."}}
+figures.score_comparison(results.frame("table6"), published_table(6), "ssim")
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-truncation-mse", "caption": "MSE on $D_F$ as fewer outputs are visible (Table 6); lower is better."}, "image": {"alt": "Dot plot of MSE with eight rows, two models at four values of k."}}
+figures.score_comparison(results.frame("table6"), published_table(6), "mse")
+
+# %% tags=["hide-input"]
+table = results.table(6).query("metric == 'ssim'").set_index("row")["mean"]
+printed = results.table(6).query("metric == 'ssim'").set_index("row")["published_mean"]
+for model, short in (("O", "o"), ("X~", "x")):
+    first, last = f"M_I({model})/k=10", f"M_I({model})/k=1"
+    share(**{f"{short}10": table[first], f"{short}1": table[last], f"p{short}10": printed[first], f"p{short}1": printed[last]})
+    steps = [table[f"M_I({model})/k={few}"] > table[f"M_I({model})/k={many}"] for many, few in ((10, 5), (5, 3), (3, 1))]
+    share(**{f"{short}_rises": sum(steps)})
+share(note=results.note("table6"))
+
+# %% [markdown]
+# **Reading.** From ten visible outputs to one, the SSIM of $M_I(O)$ goes from {glue:text}`o10` to {glue:text}`o1` (thesis:
+# {glue:text}`po10` to {glue:text}`po1`), that of $M_I(\tilde{X})$ from {glue:text}`x10` to {glue:text}`x1` (thesis: {glue:text}`px10` to
+# {glue:text}`px1`). It rises in {glue:text}`o_rises` of the three steps for $M_I(O)$ and in {glue:text}`x_rises` for $M_I(\tilde{X})$.
+# With $k = 1$ the vector holds little but the predicted class: a higher score from less information says as much about SSIM
+# as about the defence ({doc}`discussion`). Scale: {glue:text}`note`.
+#
+# ## Pictures
+#
+# All panels show the same ten images: those that score best at $k = 10$.
+
+# %%
+scores = results.frame("table6").query("replicate == 0")
+gallery = results.frame("gallery").query("replicate == 0")
+
+
+def pictures(model, how):
+    rows = ["target", f"M_I({model})", *(f"M_I({model})/k={k}" for k in (5, 3, 1))]
+    return figures.strip(gallery, rows, figures.select_images(scores, f"M_I({model})/k=10", how=how))
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-strip-truncation-o", "caption": "Targets (thesis Fig 15) and $M_I(O)$ with ten, five, three and one visible outputs (Figs 16 to 19): the images that score best at ten."}, "image": {"alt": "Five rows of ten digits; lower rows, with fewer visible outputs, become more alike and more typical of their class."}}
+pictures("O", "best")
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-strip-truncation-x", "caption": "Targets (thesis Fig 20) and $M_I(\\tilde{X})$ with ten, five, three and one visible outputs (Figs 21 to 24): the images that score best at ten."}, "image": {"alt": "Five rows of ten digits; lower rows become more typical of their class."}}
+pictures("X~", "best")
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-strip-truncation-o-random", "caption": "$M_I(O)$ for one image per class drawn at random."}, "image": {"alt": "Five rows of ten digits drawn at random, with fewer visible outputs from row to row."}}
+pictures("O", "random")
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-strip-truncation-x-worst", "caption": "$M_I(\\tilde{X})$ for the image of each class that scores worst at ten visible outputs."}, "image": {"alt": "Five rows of ten digits with the worst reconstructions, with fewer visible outputs from row to row."}}
+pictures("X~", "worst")

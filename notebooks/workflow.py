@@ -1,0 +1,49 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     cell_metadata_filter: tags,mystnb,-all
+#     notebook_metadata_filter: kernelspec,jupytext,-all
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # The attack at a glance
+#
+# The thesis draws its method as two workflows (its Figs 5 and 6). What belongs to the attacker and what to the target
+# matters most in them: {doc}`../pages/threat_model` spells it out.
+
+# %% tags=["parameters"]
+profile = "published"  # or smoke, quick, standard, paper: computes what is missing
+seed = 0  # from which every random draw is derived
+protocol = "code"  # or "text": what the thesis's released notebook does, or what its text says
+device = "auto"  # or "cpu", "cuda"
+
+# %%
+from mi_core.report.diagrams import workflow
+from mi_core.report.notebook import open_chapter
+
+results = open_chapter(globals())
+
+# %% [markdown]
+# ## Training
+#
+# Everything here is the attacker's own. He trains the shadow on $D_S^T$, asks it for outputs on the same images, and
+# prepares from each output vector the gradient reconstruction $\tilde{X}$ ({doc}`gradient_reconstructions`) and the
+# activations $A_L$. The inverse model learns to give his images back.
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-training-workflow", "caption": "Training workflow (thesis Fig 5)."}, "image": {"alt": "Diagram: shadow training images go through the shadow to output vectors; from these come gradient reconstructions and activations; a combination of the three feeds the inverse model, whose reconstruction is compared with the image by SSIM."}}
+workflow("training")
+
+# %% [markdown]
+# ## Testing
+#
+# The target answers for images of $D_F$ that the attacker has never seen, perhaps behind a defence. He prepares the same
+# inputs from those answers, still through his shadow, and applies the trained inverse model. Only the scoring sees
+# the true images.
+
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-testing-workflow", "caption": "Testing workflow (thesis Fig 6)."}, "image": {"alt": "Diagram: a test image goes through the target and an optional defence to an output vector; the attacker prepares gradient reconstructions and activations through the shadow, and the trained inverse model gives a reconstruction that is scored by SSIM and MSE."}}
+workflow("testing")
