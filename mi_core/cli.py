@@ -11,9 +11,8 @@ from mi_core.study.experiments import EXPERIMENTS, replicates
 from mi_core.study.graph import all_tasks
 from mi_core.study.locations import open_store, published_folder
 from mi_core.study.manifest import publish as publish_profile
-from mi_core.study.manifest import publishable
 from mi_core.study.parameters import PROFILES, Protocol, Study, make_study
-from mi_core.study.results import PUBLISHED, Results, estimate, open_results, parse_table
+from mi_core.study.results import PUBLISHED, estimate, open_results, parse_table
 
 __all__ = ["main"]
 

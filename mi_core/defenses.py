@@ -61,6 +61,4 @@ def truncate_outputs(outputs: Tensor, k: int, *, fill: str = "zero") -> Tensor:
 
 def _check_outputs(outputs: Tensor) -> None:
     if outputs.ndim != 2:
-        raise ValueError(
-            f"`outputs` must be (n, {CLASSES}) or another two-dimensional shape; got {tuple(outputs.shape)}"
-        )
+        raise ValueError(f"`outputs` must have two dimensions, such as (n, {CLASSES}); got {tuple(outputs.shape)}")

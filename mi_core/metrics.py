@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytorch_msssim
-import torch
 from sklearn.metrics import confusion_matrix, f1_score
 from torch import Tensor
 

@@ -122,7 +122,7 @@ def predict(
 def mean_batch_loss(
     model: nn.Module, inputs: Tensor, targets: Tensor, *, loss: Loss, precision: torch.dtype = torch.float32
 ) -> float:
-    """Loss of ``model`` in evaluation mode, the mean over batches of 32 (a smaller last batch counts as much as any)."""
+    """Loss of ``model`` in evaluation mode, the mean over batches of 32 (a smaller last one counts as much)."""
     answers = predict(model, inputs, precision=precision)
     pairs = zip(answers.split(BATCH_SIZE), targets.split(BATCH_SIZE), strict=True)
     return float(torch.stack([loss(*pair) for pair in pairs]).double().mean())
@@ -157,10 +157,13 @@ def _restore(model: nn.Module, optimiser: torch.optim.Optimizer, checkpoint: Che
     if state is None:
         return History(), 0
     model.load_state_dict({name[6:]: value for name, value in state.items() if name.startswith("model.")})
+    parameters = list(model.parameters())
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in state.items():
         if name.startswith("optimiser."):
             _, number, kind = name.split(".")
+            if value.ndim > 0:  # the fused update walks through memory: moments must lie there as their weights do
+                value = torch.empty_like(parameters[int(number)]).copy_(value)
             moments.setdefault(int(number), {})[kind] = value
     optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
     history = History(state["history.training"].tolist(), state["history.validation"].tolist())

@@ -153,7 +153,7 @@ def _data_gradient(
 
 
 def _total_variation_gradient(images: Tensor) -> Tensor:
-    """Subgradient of the sum of absolute differences between neighbours (0 where they are equal, as autograd has it)."""
+    """Subgradient of the sum of absolute differences between neighbours (0 where these are equal)."""
     gradient = torch.zeros_like(images)
     for dimension in (2, 3):
         sign = images.diff(dim=dimension).sign_()
@@ -175,10 +175,7 @@ def draw_regularisers(generator: torch.Generator, *, best: tuple[float, float] |
 
     Source: thesis section 4.1.2, Fig 8.
     """
-    if best is None:
-        ranges = [(1e-5, 3e-2), (1e-6, 3e-2)]
-    else:
-        ranges = [(0.5 * weight, 1.5 * weight) for weight in best]
+    ranges = [(1e-5, 3e-2), (1e-6, 3e-2)] if best is None else [(0.5 * weight, 1.5 * weight) for weight in best]
     places = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
     l2_weight, tv_weight = (
         math.exp(math.log(low) + place * (math.log(high) - math.log(low)))

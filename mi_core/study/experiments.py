@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from mi_core.study.parameters import THESIS_REGULARISERS, Study
 from mi_core.study.graph import Task
+from mi_core.study.parameters import THESIS_REGULARISERS, Study
 from mi_core.study.source import CHECKSUMS
 
 __all__ = ["COMBINATIONS", "EXPERIMENTS", "HEADS", "SHADOW_MARK", "STARTS", "TRUNCATIONS", "Replicate", "replicates"]
@@ -22,7 +22,7 @@ TRUNCATIONS = (10, 5, 3, 1)
 DECIMALS = 1
 SEARCH_PLANS = {"code": ((20, 96), (5, 160)), "text": ((20, 320), (10, 320))}  # (draws, images) coarse, fine
 SHADOW_MARK = "/shadow-weights"  # on rows whose A_L of D_F uses no weight of the target, where others do
-VALIDATIONS = {"target": "target_validation", "shadow": "shadow_validation"}
+VALIDATION_SIZES = {"target": 1320, "shadow": 1340}  # of D_T^V and D_S^V
 
 # Seconds on two CPU cores with bfloat16, for estimates of time only.
 CLASSIFIER_SECONDS = 1 / 650  # per image and epoch
@@ -81,12 +81,12 @@ class Replicate:
             "stream": self.stream,
             "name": name,
             "training": f"{role}_train",
-            "validation": VALIDATIONS[role],
+            "validation": f"{role}_validation",
             "activation": activation,
             "dropout": dropout,
             "images": getattr(study, images),
             "epochs": getattr(study, epochs),
-            "validation_images": study.validation_images,
+            "validation_images": min(study.validation_images, VALIDATION_SIZES[role]),
             "precision": study.precision,
         }
         work = parameters["images"] * parameters["epochs"] * CLASSIFIER_SECONDS

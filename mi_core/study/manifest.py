@@ -8,10 +8,10 @@ from typing import Any
 from mi_core.errors import UserError
 from mi_core.study.experiments import EXPERIMENTS, Replicate, replicates
 from mi_core.study.graph import Runner, Task, all_tasks
-from mi_core.study.parameters import PROFILES, Study
+from mi_core.study.parameters import PROFILES
 from mi_core.study.store import Store, write_atomically
 
-__all__ = ["Entry", "publishable", "publish", "read_manifest"]
+__all__ = ["Entry", "publish", "publishable", "read_manifest"]
 
 
 @dataclass(frozen=True)
@@ -101,18 +101,12 @@ def publish(profile: str, store: Store, folder: Path) -> list[Entry]:
     entries = sorted([*kept, *written], key=lambda e: (list(PROFILES).index(e.profile), e.replicate, e.experiment))
     content = {
         "about": "Published artefacts of this report; see the page on how it is built.",
-        "studies": {
-            name: _study_record(PROFILES[name]) for name in PROFILES if any(e.profile == name for e in entries)
-        },
+        "studies": {name: PROFILES[name].model_dump() for name in PROFILES if name in {e.profile for e in entries}},
         "entries": [asdict(entry) for entry in entries],
     }
     write_atomically(folder / "manifest.json", (json.dumps(content, indent=1) + "\n").encode())
     _remove_unlisted(folder, entries)
     return written
-
-
-def _study_record(study: Study) -> dict[str, Any]:
-    return study.model_dump()
 
 
 def _trace(task: Task, store: Store) -> tuple[float, dict[str, Any]]:

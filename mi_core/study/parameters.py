@@ -87,7 +87,7 @@ class Study(BaseModel):
     classifier_epochs: int = Field(20, ge=1, le=1000, description="epochs of each classifier")
     head_images: int = Field(10_000, ge=32, le=10_000, description="training images of each head of Table 1")
     head_epochs: int = Field(20, ge=1, le=1000, description="epochs of each head of Table 1")
-    validation_images: int = Field(1320, ge=32, le=1320, description="images on which classifiers are validated")
+    validation_images: int = Field(1340, ge=32, le=1340, description="images that validate a classifier, at most")
     attack_training: int = Field(10_000, ge=32, le=10_000, description="images of D_S^T on which M_I is trained")
     attack_validation: int = Field(1340, ge=32, le=1340, description="images of D_S^V that are reconstructed")
     attack_test: int = Field(1340, ge=32, le=1340, description="images of D_F that are attacked")

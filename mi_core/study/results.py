@@ -12,7 +12,7 @@ from mi_core.study.graph import Runner, Task
 from mi_core.study.locations import open_store, published_folder
 from mi_core.study.manifest import Entry, read_manifest
 from mi_core.study.paper import SPLIT_NAMES, TABLE_METRICS, published_table
-from mi_core.study.parameters import PROFILES, Study, check_names, make_study, parameter_names
+from mi_core.study.parameters import PROFILES, Study, check_names, make_study
 from mi_core.study.store import Store
 
 __all__ = ["PUBLISHED", "Results", "estimate", "open_results", "parse_table", "results_of_notebook", "summarise"]
@@ -93,8 +93,8 @@ class Results:
             return
         if not self._compute:
             raise UserError(
-                f"{experiment} at profile {self._profile} is not computed yet (the stage {missing[0].stage} is the first "
-                f"that is missing): `python -m mi_core run --profile {self._profile} --only {experiment}` computes it."
+                f"{experiment} at profile {self._profile} is not computed yet (stage {missing[0].stage} is missing "
+                f"first): `python -m mi_core run --profile {self._profile} --only {experiment}` computes it."
             )
         print(estimate(missing))
         self.runner.compute(tasks)

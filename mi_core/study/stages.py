@@ -5,8 +5,7 @@ fails. Imported only when something is computed.
 """
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from mi_core.attacks.gradient import (
     reconstruct_images,
     start_images,
 )
-from mi_core.attacks.inverse import assemble_inputs, fit_inverse_model, ssim_loss
+from mi_core.attacks.inverse import assemble_inputs, fit_inverse_model
 from mi_core.data import CLASSES, Split, Splits, draw_splits
 from mi_core.defenses import round_outputs, truncate_outputs
 from mi_core.errors import UserError

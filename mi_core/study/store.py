@@ -5,12 +5,12 @@ name in the same folder, synced and renamed, so what exists is complete; the che
 bytes, so what was altered or cut off is noticed. Two writers of one key do no harm.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,7 @@ class Store:
         if isinstance(value, pd.DataFrame):
             content, kind = _table_bytes(value, metadata), "parquet"
         else:
-            arrays = {name: np.ascontiguousarray(array) for name, array in value.items()}
+            arrays = {name: np.asarray(array, order="C") for name, array in value.items()}
             content, kind = save_tensors(arrays, {"provenance": metadata}), "safetensors"
         path = self.folder / stage / f"{key}.{checksum(content)}.{kind}"
         write_atomically(path, content)
@@ -151,7 +151,7 @@ class Pieces:
 
     def save(self, name: str, tensors: dict[str, np.ndarray]) -> None:
         """Keep a piece; it replaces an older one of the same name."""
-        content = save_tensors({key: np.ascontiguousarray(value) for key, value in tensors.items()})
+        content = save_tensors({key: np.asarray(value, order="C") for key, value in tensors.items()})
         old = list(self.folder.glob(f"{name}.*"))
         path = self.folder / f"{name}.{checksum(content)}.safetensors"
         write_atomically(path, content)
@@ -167,10 +167,8 @@ class Pieces:
         if self.folder.exists():
             for path in self.folder.iterdir():
                 path.unlink(missing_ok=True)
-            try:
+            with contextlib.suppress(OSError):  # another run is writing its own pieces here
                 self.folder.rmdir()
-            except OSError:
-                pass  # another run is writing its own pieces here
 
 
 def _table_bytes(frame: pd.DataFrame, metadata: str) -> bytes:
@@ -190,12 +188,3 @@ def _read_tensors(content: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]
     header_length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + header_length])
     return load_tensors(content), json.loads(header["__metadata__"]["provenance"])
-
-
-def resumable(pieces: Pieces, name: str, compute: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The piece called ``name``, computed and kept if it is not there."""
-    value = pieces.load(name)
-    if value is None:
-        value = compute()
-        pieces.save(name, value)
-    return value
