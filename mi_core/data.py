@@ -107,16 +107,17 @@ def draw_splits(
     Returns:
         The five splits, each in random order.
     Raises:
-        ValueError: a class has too few images, or the validation sets leave no test image.
+        ValueError: a class has too few images, or a validation set is empty, or no test image is left.
     Source: thesis section 3.1: 10,000 / 1,320 / 10,000 / 1,340 / 1,340 images.
     """
     drawn_training = _draw_per_class(training[1], training_per_class, generator)
     drawn_test = _draw_per_class(test[1], test_per_class, generator)
     half = len(drawn_training) // 2
     first, second = validation_sizes
-    if len(drawn_test) <= first + second:
+    if min(first, second) < 1 or len(drawn_test) <= first + second:
         raise ValueError(
-            f"`validation_sizes` must leave images for the test set; got {first} + {second} of {len(drawn_test)}"
+            "`validation_sizes` must be at least 1 and leave images for the test set; "
+            f"got {first} and {second} of {len(drawn_test)}"
         )
     return Splits(
         target_train=_take(training, drawn_training[:half]),

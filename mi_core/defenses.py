@@ -38,7 +38,8 @@ def truncate_outputs(outputs: Tensor, k: int, *, fill: str = "zero") -> Tensor:
         outputs: (n, c) float.
         k: how many outputs are kept, 1 to c.
         fill: what the others become: "zero" (the thesis; for logits a zero is not a low score, since true ones are
-            mostly negative) or "lowest_remaining" (the smallest output that was kept).
+            mostly negative) or "lowest_remaining" (the smallest output that was kept; with k = 1 every output becomes
+            equal, so even the predicted class is hidden).
     Returns:
         (n, c), a new tensor of the same dtype and device.
     Raises:

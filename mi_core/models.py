@@ -1,5 +1,7 @@
 """The networks of the thesis: the classifier (target M_T and shadow M_S) and the inverse model M_I."""
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
@@ -87,15 +89,11 @@ def frozen_for_inference(classifier: Classifier, *, dtype: torch.dtype = torch.f
         classifier: a trained classifier; it is not changed.
         dtype: precision of the copy's weights; it takes images of that dtype.
     """
-    classifier_copy = Classifier()
-    classifier_copy.dropout, classifier_copy.activation = nn.Identity(), classifier.activation
-    classifier_copy.load_state_dict(classifier.state_dict())
-    classifier_copy.eval()
-    layers = list(classifier_copy.features)
+    frozen = copy.deepcopy(classifier).eval()
+    layers = list(frozen.features)
     folded: list[nn.Module] = []
     for block in range(0, len(layers), 4):
         convolution, norm, pool, relu = layers[block : block + 4]
         folded += [nn.utils.fusion.fuse_conv_bn_eval(convolution, norm), pool, relu]
-    classifier_copy.features = nn.Sequential(*folded)
-    device = next(classifier.parameters()).device
-    return classifier_copy.to(device=device, dtype=dtype, memory_format=torch.channels_last).requires_grad_(False)
+    frozen.features, frozen.dropout = nn.Sequential(*folded), nn.Identity()
+    return frozen.to(dtype=dtype, memory_format=torch.channels_last).requires_grad_(False)

@@ -27,7 +27,10 @@ class History:
 
 
 class Checkpoint(Protocol):
-    """Where a long computation leaves its state between two epochs. ``load`` gives None where there is none."""
+    """Where a long computation leaves its state between two epochs. ``load`` gives None where there is none.
+
+    ``save`` is given the living tensors: it copies or writes them before it returns.
+    """
 
     def load(self) -> dict[str, Tensor] | None: ...
 

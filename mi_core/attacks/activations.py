@@ -38,14 +38,14 @@ def recover_activations(
     Raises:
         ValueError: unknown ``update`` or shapes that do not fit.
         RuntimeError: a group's loss stays above 1.5 for 20,000 steps.
+        FloatingPointError: a loss became infinite or not a number.
     Source: thesis section 3.3; its released notebook.
     """
     if update not in ("adam", "gradient_descent"):
         raise ValueError(f"`update` must be 'adam' or 'gradient_descent'; got {update!r}")
-    if outputs.ndim != 2 or weight.ndim != 2 or outputs.shape[1] != weight.shape[0] or len(outputs) == 0:
-        raise ValueError(
-            f"`outputs` must be (n, c) and `weight` (c, a), n > 0; got {tuple(outputs.shape)} and {tuple(weight.shape)}"
-        )
+    shapes = [tuple(tensor.shape) for tensor in (outputs, weight, bias)]
+    if outputs.ndim != 2 or weight.ndim != 2 or not outputs.shape[1] == len(weight) == bias.numel() or not len(outputs):
+        raise ValueError(f"`outputs` must be (n, c) and `weight` (c, a), `bias` (c,), n > 0; got {shapes}")
     targets, weight, bias = outputs.double(), weight.double(), bias.double()
     noise = torch.randn(len(outputs), weight.shape[1], generator=generator, dtype=torch.float64)
     activations = noise.to(outputs.device)
@@ -64,6 +64,8 @@ def recover_activations(
             gradient = first_moment[rows] / (1 - 0.9**step) / scale
         activations[rows] -= learning_rate * gradient
         losses = torch.zeros_like(sizes).index_add_(0, group[rows], difference.square().mean(1)) / sizes
+        if not torch.isfinite(losses).all():
+            raise FloatingPointError(f"`recover_activations` diverged at step {step}: are the outputs finite?")
         active[rows] = (losses >= STOP_LOSS)[group[rows]]
         if not active.any():
             return activations.float()
@@ -84,7 +86,7 @@ def logits_from_probabilities(probabilities: Tensor, *, floor: float = 1e-6) -> 
     Raises:
         ValueError: a value outside [0, 1], or a floor outside (0, 1).
     """
-    if not 0 < floor < 1 or probabilities.min() < 0 or probabilities.max() > 1:
+    if not 0 < floor < 1 or not ((probabilities >= 0) & (probabilities <= 1)).all():
         raise ValueError("`probabilities` must lie in [0, 1] and `floor` in (0, 1)")
     logarithms = probabilities.clamp(min=floor).log()
     return logarithms - logarithms.mean(1, keepdim=True)

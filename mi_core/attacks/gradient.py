@@ -100,7 +100,7 @@ def reconstruct_images(
     Returns:
         (n, 1, 32, 32) float32 in [0, 1].
     Raises:
-        ValueError: unknown ``data_term`` or ``update``, or shapes that do not fit.
+        ValueError: unknown ``data_term`` or ``update``, shapes that do not fit, or a group size below 1.
         FloatingPointError: an image became infinite or not a number.
     Source: thesis section 3.3, Eq. 1 and 2; PROTOCOL choices as in the thesis's released notebook by default.
     """
@@ -108,11 +108,14 @@ def reconstruct_images(
         raise ValueError(f"`data_term` must be 'output_mse' or 'cross_entropy'; got {data_term!r}")
     if update not in ("adam", "gradient_descent"):
         raise ValueError(f"`update` must be 'adam' or 'gradient_descent'; got {update!r}")
-    if len(outputs) != len(start) or len(outputs) == 0 or outputs.ndim != 2:
+    fitting = outputs.shape[1:] == (CLASSES,) and start.shape[1:] == (1, SIDE, SIDE)
+    if not fitting or len(outputs) != len(start) or len(outputs) == 0:
         raise ValueError(
             f"`outputs` must be (n, {CLASSES}) and `start` (n, 1, {SIDE}, {SIDE}), n > 0; "
             f"got {tuple(outputs.shape)} and {tuple(start.shape)}"
         )
+    if group_size < 1:
+        raise ValueError(f"`group_size` must be at least 1; got {group_size}")
     images = start.detach().float().clone(memory_format=torch.channels_last)
     group = torch.arange(len(images), device=images.device) // group_size
     share = 1 / torch.bincount(group).float()[group]  # 1 / |g| for every image

@@ -1,0 +1,91 @@
+"""Fixtures that several test files share: made from seeded generators, small, without MNIST."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from mi_core.data import CLASSES, SIDE, Split
+from mi_core.models import Classifier
+from mi_core.randomness import seeded
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def one_thread(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Small tensors: threads wait for each other longer than they compute. Runs of the whole study keep theirs."""
+    threads = torch.get_num_threads()
+    if not request.node.get_closest_marker("run"):
+        torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def blurred_blobs(labels: torch.Tensor, noise: torch.Generator) -> torch.Tensor:
+    """Images (n, 1, 32, 32) in [0, 1]: one soft blob each, on a ring, at an angle that depends on the class."""
+    angle = 2 * torch.pi * labels / CLASSES + 0.1 * torch.randn(len(labels), generator=noise)
+    width = 3 + 2 * torch.rand(len(labels), 1, 1, generator=noise)
+    centre_row, centre_column = 15.5 + 8 * angle.sin()[:, None, None], 15.5 + 8 * angle.cos()[:, None, None]
+    place = torch.arange(SIDE).float()
+    distance = (place[None, :, None] - centre_row).square() + (place[None, None, :] - centre_column).square()
+    return torch.exp(-distance / (2 * width.square())).unsqueeze(1)
+
+
+@pytest.fixture
+def auxiliary() -> Split:
+    """64 images of all ten classes (six or seven each), in random order."""
+    source = torch.Generator().manual_seed(64)
+    labels = (torch.arange(64) % CLASSES)[torch.randperm(64, generator=source)]
+    return Split(blurred_blobs(labels, source), labels, torch.randperm(1000, generator=source)[:64])
+
+
+@pytest.fixture
+def classifier() -> Classifier:
+    """An untrained classifier whose batch norms have statistics and weights unlike their defaults."""
+    with seeded("test classifier"):
+        model = Classifier()
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                nn.init.uniform_(module.weight, 0.5, 1.5)
+                nn.init.normal_(module.bias, std=0.2)
+                nn.init.normal_(module.running_mean, std=0.2)
+                nn.init.uniform_(module.running_var, 0.01, 0.1)
+    return model
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """Runs ``python -m mi_core`` as a user would, on a store of its own."""
+
+    environment: dict[str, str]
+
+    def __call__(self, *words: str, code: int = 0) -> subprocess.CompletedProcess:
+        done = subprocess.run(self.command(*words), env=self.environment, capture_output=True, text=True, cwd=ROOT)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    def command(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "mi_core", *words]
+
+    def on_store(self, folder: Path) -> "CommandLine":
+        return CommandLine(self.environment | {"MI_CORE_STORE": str(folder)})
+
+
+@pytest.fixture(scope="session")
+def command_line(tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
+    """The command line on an empty store that the whole session shares."""
+    return CommandLine({**os.environ, "MI_CORE_STORE": str(tmp_path_factory.mktemp("store"))})
+
+
+@pytest.fixture(scope="session")
+def smoke(command_line: CommandLine) -> CommandLine:
+    """The command line after an undisturbed run of the smoke profile (MNIST is fetched if it is not there)."""
+    command_line("run", "--profile", "smoke")
+    return command_line

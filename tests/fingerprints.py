@@ -1,0 +1,53 @@
+"""Fingerprints of the stages: a few means of what each computes at smoke scale in float32.
+
+``python tests/fingerprints.py`` records them in ``mi_core/study/stages.json``, beside the versions that they belong to.
+"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from mi_core.study import graph
+from mi_core.study.experiments import EXPERIMENTS, Replicate
+from mi_core.study.graph import Runner, Task, all_tasks
+from mi_core.study.parameters import make_study
+from mi_core.study.store import Store, Value
+
+TOLERANCE = 0.02  # processors round differently, and a training carries that on
+RECORD = Path(graph.__file__).parent / "stages.json"
+
+
+def compute_fingerprints(folder: Path) -> dict[str, dict[str, float]]:
+    """Means of the absolute values of each stage's numbers, over all its tasks in replicate 0."""
+    runner = Runner(Store(folder), device="cpu", precision="float32", show_progress=False)
+    study = make_study("smoke", {"precision": "float32"})
+    tasks = all_tasks(make(Replicate(study, 0)) for make in EXPERIMENTS.values())
+    runner.compute(tasks)
+    by_stage: dict[str, list[Task]] = {}
+    for task in tasks:
+        by_stage.setdefault(task.stage, []).append(task)
+    return {stage: _means([runner.value(task) for task in tasks]) for stage, tasks in sorted(by_stage.items())}
+
+
+def _means(values: list[Value]) -> dict[str, float]:
+    found: dict[str, list[float]] = {}
+    for value in values:
+        columns = value.select_dtypes("number").to_dict("series") if isinstance(value, pd.DataFrame) else value
+        for name, numbers in columns.items():
+            if len(np.atleast_1d(numbers)) and not name.startswith("model."):
+                found.setdefault(name, []).append(float(np.abs(np.asarray(numbers, dtype=np.float64)).mean()))
+    return {name: float(f"{np.mean(means):.6g}") for name, means in sorted(found.items())}
+
+
+if __name__ == "__main__":
+    record = json.loads(RECORD.read_text())
+    with tempfile.TemporaryDirectory() as name:
+        fingerprints = compute_fingerprints(Path(name))
+    for stage, fingerprint in fingerprints.items():
+        record[stage]["fingerprint"] = fingerprint
+    RECORD.write_text(json.dumps(record, indent=1) + "\n")
+    sys.stdout.write(f"Recorded {len(fingerprints)} fingerprints in {RECORD.name}.\n")

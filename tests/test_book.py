@@ -1,0 +1,198 @@
+"""The rendered book: built with warnings as errors, links and pictures checked, opened in a real browser."""
+
+import functools
+import http.server
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+import pytest
+import yaml
+from bs4 import BeautifulSoup
+from conftest import ROOT
+from playwright.sync_api import Browser, ConsoleMessage, Page, Route, sync_playwright
+
+pytestmark = pytest.mark.book
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())
+PAGES = [TOC["root"], *(chapter["file"] for part in TOC["parts"] for chapter in part["chapters"])]
+# jupyter-book 1.x emits the tags of MathJax and thebe twice; the second ones complain about the first.
+NOT_OURS = ("thebe", "MathJax")
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The book, built from the committed chapters as a reader would build it."""
+    output = tmp_path_factory.mktemp("book")
+    command = [sys.executable, "-m", "jupyter_book", "build", "book", "-W", "-n", "--path-output", str(output)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return output / "_build" / "html"
+
+
+@pytest.fixture(scope="session")
+def soups(site: Path) -> dict[str, BeautifulSoup]:
+    return {page: BeautifulSoup((site / f"{page}.html").read_text(), "html.parser") for page in PAGES}
+
+
+def test_the_links_from_book_to_its_settings_resolve() -> None:
+    for name in ("_config.yml", "_toc.yml"):
+        assert (ROOT / "book" / name).resolve() == ROOT / name
+
+
+def test_the_first_page_is_the_introduction(site: Path) -> None:
+    assert "chapters/introduction.html" in (site / "index.html").read_text()
+
+
+def test_every_figure_of_the_thesis_is_named(soups: dict[str, BeautifulSoup]) -> None:
+    captions = " ".join(caption.get_text(" ") for soup in soups.values() for caption in soup.select("figcaption"))
+    for number in range(1, 33):
+        named = [f"Fig {number})", f"Fig {number}:", f"Fig {number} ", f"Figs {number} ", f"and {number})"]
+        named += [f"Figs {first} to {last}" for first in range(1, number + 1) for last in range(number, 33)]
+        named += [f"{a}, {b}, {c})" for a, b, c in [(10, 11, 12)] if number in (a, b, c)]
+        assert any(name in captions for name in named), f"Fig {number}"
+
+
+def test_every_table_of_the_thesis_stands_beside_ours_and_can_be_downloaded(soups: dict[str, BeautifulSoup]) -> None:
+    links = {link["download"] for soup in soups.values() for link in soup.select("a[download]")}
+    assert {f"table{number}.csv" for number in range(1, 7)} <= links
+    headers = [soup.select("table#T_table4 th") for soup in soups.values()]
+    assert any("thesis" in cell.get_text() for row in headers for cell in row)
+
+
+def test_pictures_exist_and_say_what_they_show(site: Path, soups: dict[str, BeautifulSoup]) -> None:
+    count = 0
+    for page, soup in soups.items():
+        for picture in soup.select("article img"):
+            count += 1
+            assert len(picture.get("alt", "")) > 20, f"{page}: {picture}"
+            assert ((site / page).parent / unquote(picture["src"])).resolve().exists(), f"{page}: {picture['src']}"
+    assert count >= 30
+
+
+def test_internal_links_and_anchors_resolve(site: Path, soups: dict[str, BeautifulSoup]) -> None:
+    anchors = {
+        (site / f"{page}.html").resolve(): {tag["id"] for tag in soup.select("[id]")} for page, soup in soups.items()
+    }
+    for page, soup in soups.items():
+        for link in soup.select("article a[href]"):
+            address = urlparse(link["href"])
+            if address.scheme:
+                continue
+            here = (site / f"{page}.html").resolve()
+            target = (here.parent / unquote(address.path)).resolve() if address.path else here
+            assert target.exists(), f"{page}: {link['href']}"
+            if address.fragment and target in anchors:
+                assert unquote(address.fragment) in anchors[target], f"{page}: {link['href']}"
+
+
+def test_pages_name_no_other_host_to_load_from(soups: dict[str, BeautifulSoup]) -> None:
+    for page, soup in soups.items():
+        for tag in soup.select("script[src], link[rel=stylesheet], img[src], iframe[src]"):
+            source = tag.get("src") or tag.get("href")
+            assert not urlparse(source).netloc, f"{page}: {source}"
+
+
+def test_no_glue_is_left_unfilled(soups: dict[str, BeautifulSoup]) -> None:
+    for page, soup in soups.items():
+        text = soup.select_one("article").get_text()
+        assert "{glue" not in text, page
+        assert "nan" not in text.split(), page
+
+
+# --- in a browser ---
+
+
+class Visit:
+    """One page opened in the browser, with all that it asked for and complained of."""
+
+    def __init__(self, browser: Browser, address: str, **options: object) -> None:
+        self.outside: list[str] = []
+        self.errors: list[str] = []
+        self.context = browser.new_context(**options)
+        self.page: Page = self.context.new_page()
+        self.page.route("**/*", self._route)
+        self.page.on("console", self._listen)
+        self.page.on("pageerror", lambda error: self._complain(str(error)))
+        self.page.on("requestfailed", lambda request: self.errors.append(f"failed: {request.url}"))
+        self.page.on("response", lambda r: self.errors.append(f"{r.status}: {r.url}") if r.status >= 400 else None)
+        self.page.goto(address, wait_until="load")
+        self.page.wait_for_timeout(300)
+
+    def _route(self, route: Route) -> None:
+        if urlparse(route.request.url).hostname in ("127.0.0.1", None):
+            route.continue_()
+        else:
+            self.outside.append(route.request.url)
+            route.abort()
+
+    def _listen(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self._complain(message.text)
+
+    def _complain(self, text: str) -> None:
+        if not any(name in text for name in NOT_OURS):
+            self.errors.append(text)
+
+
+@pytest.fixture(scope="session")
+def address(site: Path) -> Iterator[str]:
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=site)
+    handler.log_message = lambda *_: None
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine: install it (Debian: apt-get install chromium) to test the pages")
+    flags = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield browser
+        browser.close()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_open_without_errors_and_without_leaving_the_machine(browser: Browser, address: str, page: str) -> None:
+    visit = Visit(browser, f"{address}/{page}.html")
+    try:
+        assert visit.outside == []
+        assert visit.errors == []
+        broken = "Array.from(document.images).filter(i => !i.complete || i.naturalWidth == 0).map(i => i.src)"
+        assert visit.page.evaluate(broken) == []
+        if visit.page.locator("article .math").count():
+            visit.page.wait_for_selector("mjx-container", state="attached")
+            assert visit.page.locator("mjx-merror").count() == 0
+    finally:
+        visit.context.close()
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_fit_a_phone(browser: Browser, address: str, page: str) -> None:
+    visit = Visit(browser, f"{address}/{page}.html", viewport={"width": 390, "height": 844})
+    try:
+        assert visit.page.evaluate("document.documentElement.scrollWidth") <= 400
+    finally:
+        visit.context.close()
+
+
+def test_a_table_is_downloaded_as_csv(browser: Browser, address: str) -> None:
+    visit = Visit(browser, f"{address}/chapters/rq1_inputs.html", accept_downloads=True)
+    try:
+        with visit.page.expect_download() as download:
+            visit.page.click("a[download='table4.csv']")
+        lines = Path(download.value.path()).read_text().splitlines()
+        assert lines[0] == "table,row,split,metric,mean,std,n,published_mean,published_std"
+        assert lines[1].startswith("4,M_I(O),test,ssim,")
+    finally:
+        visit.context.close()

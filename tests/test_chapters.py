@@ -1,0 +1,143 @@
+"""Chapters: pairs in sync, parameters checked, execution at smoke scale and from published results."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from conftest import ROOT, CommandLine
+
+from mi_core.errors import UserError
+from mi_core.report.chapters import EXECUTED, chapter_names, execute_chapter, normalise
+
+CHAPTERS = chapter_names()
+
+
+def papermill(command_line: CommandLine, *words: str) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "papermill", *words, "--no-progress-bar"]
+    return subprocess.run(command, env=command_line.environment, capture_output=True, text=True, cwd=ROOT)
+
+
+def test_scripts_and_notebooks_are_in_sync() -> None:
+    scripts = sorted(map(str, (ROOT / "notebooks").glob("*.py")))
+    assert [Path(script).stem for script in scripts] == CHAPTERS
+    done = subprocess.run(
+        [sys.executable, "-m", "jupytext", "--test", "--to", "ipynb", *scripts], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for name in CHAPTERS:
+        pair = [
+            subprocess.run(
+                [sys.executable, "-m", "jupytext", "--to", "py:percent", "--output", "-", f"{name}{suffix}"],
+                cwd=ROOT / "notebooks", capture_output=True, text=True, check=True,
+            ).stdout
+            for suffix in (".ipynb", ".py")
+        ]  # fmt: skip
+        assert pair[0].split("\n# %%", 1)[1] == pair[1].split("\n# %%", 1)[1], f"{name}: run `make sync`"
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_sources_hold_no_outputs_and_executed_copies_no_failure(name: str) -> None:
+    source = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+    code = [cell for cell in source.cells if cell.cell_type == "code"]
+    assert all(not cell.outputs and cell.execution_count is None for cell in code)
+    assert "parameters" in code[0].metadata.tags
+    executed = nbformat.read(EXECUTED / f"{name}.ipynb", as_version=4)
+    assert [cell.source for cell in executed.cells] == [cell.source for cell in source.cells], "run `make book`"
+    normalise(executed)
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_cells_are_short(name: str) -> None:
+    source = nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+    for cell in source.cells:
+        if cell.cell_type == "code":
+            assert len(cell.source.splitlines()) <= 25, cell.source
+            assert not any(word in cell.source for word in ("import torch", "while ", "class "))
+
+
+@pytest.mark.chapter
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_every_chapter_executes_at_smoke_scale(smoke: CommandLine, tmp_path: Path, name: str) -> None:
+    smoke("chapter", name, "-p", "profile", "smoke", "--output", str(tmp_path / "out.ipynb"))
+    notebook = nbformat.read(tmp_path / "out.ipynb", as_version=4)
+    assert any(cell.get("outputs") for cell in notebook.cells)
+
+
+@pytest.mark.chapter
+def test_plain_papermill_computes_with_another_seed(smoke: CommandLine, tmp_path: Path) -> None:
+    words = (
+        "notebooks/data_and_splits.ipynb",
+        str(tmp_path / "out.ipynb"),
+        "-p",
+        "profile",
+        "smoke",
+        "-p",
+        "seed",
+        "3",
+    )
+    done = papermill(smoke, *words)
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "out.ipynb").read_text()
+    assert "seed = 3" in text
+
+
+@pytest.mark.chapter
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("-p", "profile", "smoke", "-p", "sede", "3"), "`sede` is not a parameter; did you mean `seed`?"),
+        (("-p", "profile", "smoke", "-p", "seed", "abc"), "`seed`: input should be a valid integer"),
+        (("-p", "profile", "smoke", "-p", "steps", "0"), "`steps`: input should be greater than or equal to 1"),
+        (("-p", "profile", "smok"), "`profile` must be"),
+        (("-p", "seed", "3"), "`seed` cannot be changed in published results"),
+    ],
+)
+def test_plain_papermill_refuses_bad_parameters(
+    command_line: CommandLine, tmp_path: Path, words: tuple[str, ...], sentence: str
+) -> None:
+    done = papermill(command_line, "notebooks/rq1_inputs.ipynb", str(tmp_path / "out.ipynb"), *words)
+    assert done.returncode != 0
+    assert sentence in done.stderr
+
+
+@pytest.mark.chapter
+def test_the_book_executes_without_torch_and_without_data_and_changes_nothing(tmp_path: Path) -> None:
+    """From published results a chapter opens no data set and no weights, and executing it again changes no byte."""
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text("raise ImportError('no torch here')\n")
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(tmp_path),
+        "MI_CORE_DATA": str(tmp_path / "absent"),
+        "MI_CORE_STORE": str(tmp_path / "empty"),
+    }
+    before = {name: (EXECUTED / f"{name}.ipynb").read_bytes() for name in CHAPTERS}
+    for name in CHAPTERS:
+        output = tmp_path / f"{name}.ipynb"
+        command = [sys.executable, "-m", "mi_core", "chapter", name, "--output", str(output)]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT)
+        assert done.returncode == 0, done.stderr
+        assert output.read_bytes() == before[name], f"{name}: run `make book` and commit"
+    assert not (tmp_path / "empty").exists()
+
+
+def test_a_chapter_never_replaces_its_source() -> None:
+    with pytest.raises(UserError, match="would replace a chapter's source"):
+        execute_chapter("workflow", {}, ROOT / "notebooks" / "workflow.ipynb")
+
+
+def test_a_failed_execution_is_refused_and_transient_marks_go() -> None:
+    cell = nbformat.v4.new_code_cell("1", metadata={"papermill": {"duration": 1.0}, "tags": ["injected-parameters"]})
+    cell.outputs = [nbformat.v4.new_output("display_data", {"text/plain": "<Figure at 0x7f00aa11bb22>"})]
+    notebook = nbformat.v4.new_notebook(cells=[cell], metadata={"papermill": {"duration": 2.0}})
+    normalise(notebook)
+    assert "papermill" not in json.dumps(notebook)
+    assert cell["id"] == "injected-parameters-0"
+    assert cell.outputs[0].data["text/plain"] == "<Figure>"
+    cell.outputs = [nbformat.v4.new_output("error", ename="ValueError", evalue="no", traceback=[])]
+    with pytest.raises(UserError, match="cell 0 failed: ValueError: no"):
+        normalise(notebook)

@@ -1,0 +1,115 @@
+"""Tasks, keys and the runner, on stages that count their calls."""
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from mi_core.errors import UserError
+from mi_core.study import graph, stages
+from mi_core.study.graph import Runner, Task, all_tasks
+from mi_core.study.store import Store
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Two cheap stages in place of the real ones: "outputs" gives a number, "scores" adds its inputs."""
+    made: list[str] = []
+
+    def outputs(parameters, inputs, context):
+        made.append("outputs")
+        return {"value": np.array(parameters["value"])}
+
+    def scores(parameters, inputs, context):
+        made.append("scores")
+        return {"value": np.array(sum(int(inputs[name]["value"]) for name in inputs))}
+
+    monkeypatch.setattr(stages, "outputs", outputs)
+    monkeypatch.setattr(stages, "scores", scores)
+    return made
+
+
+def total(*values: int) -> Task:
+    return Task("scores", {}, {str(value): Task("outputs", {"value": value}) for value in values})
+
+
+def test_what_is_stored_is_not_computed_again_and_its_inputs_are_not_opened(tmp_path: Path, calls: list[str]) -> None:
+    runner = Runner(Store(tmp_path), show_progress=False)
+    assert runner.compute([total(1, 2)]) == 3
+    assert sorted(calls) == ["outputs", "outputs", "scores"]
+    for path in (tmp_path / "outputs").iterdir():
+        path.write_bytes(b"damaged")
+    again = Runner(Store(tmp_path), show_progress=False)
+    assert again.compute([total(1, 2)]) == 0
+    assert int(again.value(total(1, 2))["value"]) == 3
+    assert len(calls) == 3
+
+
+def test_only_what_is_missing_is_computed(tmp_path: Path, calls: list[str]) -> None:
+    runner = Runner(Store(tmp_path), show_progress=False)
+    runner.compute([total(1, 2)])
+    calls.clear()
+    runner.compute([total(2, 5)])
+    assert calls == ["outputs", "scores"]
+
+
+def test_the_key_follows_stage_version_parameters_and_inputs_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = total(1, 2).key
+    assert total(1, 2).key == key
+    assert total(2, 1).key == key  # inputs are known by name
+    assert total(1, 3).key != key
+    assert Task("scores", {}, total(1, 2).inputs, work=99).key == key
+    assert Task("gallery", {}, total(1, 2).inputs).key != key
+    monkeypatch.setitem(graph.VERSIONS, "outputs", 2)
+    assert total(1, 2).key != key
+
+
+def test_all_tasks_puts_inputs_first_and_each_task_once() -> None:
+    shared = Task("outputs", {"value": 1})
+    top = [Task("scores", {}, {"a": shared}), Task("scores", {"b": 1}, {"a": shared})]
+    ordered = all_tasks(top)
+    assert [task.stage for task in ordered] == ["outputs", "scores", "scores"]
+
+
+def test_a_failing_stage_is_one_sentence_and_stores_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def outputs(parameters, inputs, context):
+        raise ValueError("`count` must be between 1 and 3")
+
+    monkeypatch.setattr(stages, "outputs", outputs)
+    with pytest.raises(UserError, match="the stage outputs failed: `count` must be between 1 and 3"):
+        Runner(Store(tmp_path), show_progress=False).compute([Task("outputs", {"value": 1})])
+    assert not list(tmp_path.glob("**/*.safetensors"))
+
+
+def test_a_stage_is_recorded_for_every_function_and_the_other_way_round() -> None:
+    names = {
+        name
+        for name, function in vars(stages).items()
+        if callable(function)
+        and getattr(function, "__module__", "") == stages.__name__
+        and not name.startswith(("_", "choose_"))
+        and "context" in function.__code__.co_varnames[:3]
+    }
+    assert names == set(graph.stage_versions())
+
+
+def test_every_recorded_version_is_a_whole_number() -> None:
+    recorded = json.loads((Path(graph.__file__).parent / "stages.json").read_text())
+    assert all(isinstance(entry["version"], int) and entry["version"] >= 1 for entry in recorded.values())
+
+
+def test_provenance_names_commit_versions_and_hardware(tmp_path: Path, calls: list[str]) -> None:
+    store = Store(tmp_path)
+    Runner(store, show_progress=False).compute([Task("outputs", {"value": 1})])
+    _, provenance = store.load(next((tmp_path / "outputs").iterdir()))
+    assert {"commit", "versions", "hardware", "device", "threads", "precision", "seconds"} <= set(provenance)
+    assert provenance["versions"]["torch"]
+
+
+def test_cuda_without_a_gpu_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages.torch, "cuda", SimpleNamespace(is_available=lambda: False))
+    with pytest.raises(UserError, match="`device` is 'cuda', but this machine has no GPU"):
+        stages.choose_device("cuda")
+    assert stages.choose_device("auto").type == "cpu"

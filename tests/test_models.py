@@ -1,0 +1,141 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mi_core.models import ACTIVATIONS, Classifier, InverseModel, frozen_for_inference
+from mi_core.randomness import seeded
+
+
+def count_parameters(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    return torch.rand(3, 1, 32, 32, generator=torch.Generator().manual_seed(8))
+
+
+def test_classifier_has_the_parameters_of_its_layers(classifier):
+    convolutions = (1 * 128 + 128 * 256 + 256 * 512) * 9 + (128 + 256 + 512)
+    norms = 2 * (128 + 256 + 512)
+    linear = 512 * 4 * 4 * 50 + 50 + 50 * 10 + 10
+    assert count_parameters(classifier) == convolutions + norms + linear == 1_888_560
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_classifier_equals_its_description_written_out(classifier, images, activation):
+    model = Classifier(activation=activation)
+    model.load_state_dict(classifier.state_dict())
+    convolutions = [module for module in classifier.modules() if isinstance(module, nn.Conv2d)]
+    norms = [module for module in classifier.modules() if isinstance(module, nn.BatchNorm2d)]
+    maps = images
+    for convolution, norm in zip(convolutions, norms, strict=True):
+        maps = F.conv2d(maps, convolution.weight, convolution.bias, padding=1)
+        maps = F.batch_norm(maps, norm.running_mean, norm.running_var, norm.weight, norm.bias)
+        maps = F.relu(F.max_pool2d(maps, 2))
+    hidden = F.linear(maps.flatten(1), classifier.hidden.weight, classifier.hidden.bias)
+    function = {"None": lambda x: x, "ReLU": F.relu, "Sigmoid": torch.sigmoid, "GELU": F.gelu, "SiLU": F.silu}
+    expected = F.linear(function[activation](hidden), classifier.last.weight, classifier.last.bias)
+    with torch.no_grad():
+        torch.testing.assert_close(model.eval()(images), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_dropout_acts_in_training_and_only_where_asked_for(images):
+    with seeded("dropout"):
+        with_dropout, without = Classifier(dropout=True).train(), Classifier(dropout=False).train()
+        assert not torch.equal(with_dropout(images), with_dropout(images))
+        assert torch.equal(without(images), without(images))
+    dropped = with_dropout.dropout(torch.ones(400, 50))
+    assert set(dropped.unique().tolist()) == {0.0, 2.0}
+    assert abs((dropped == 0).float().mean() - 0.5) < 0.03
+
+
+def test_classifier_refuses_an_unknown_activation():
+    with pytest.raises(ValueError, match=r"`activation` must be one of None, ReLU, .*; got 'Tanh'"):
+        Classifier(activation="Tanh")
+
+
+@pytest.mark.parametrize(("activation", "dropout"), [("None", True), ("GELU", False), ("Sigmoid", True)])
+def test_frozen_copy_gives_the_logits_and_image_gradients_of_evaluation_mode(classifier, images, activation, dropout):
+    model = Classifier(activation=activation, dropout=dropout)
+    model.load_state_dict(classifier.state_dict())
+    frozen = frozen_for_inference(model)
+    model.eval()
+    direction = torch.randn(3, 10, generator=torch.Generator().manual_seed(9))
+    results = []
+    for network in (model, frozen):
+        given = images.clone().requires_grad_(True)
+        logits = network(given)
+        results.append((logits.detach(), torch.autograd.grad((logits * direction).sum(), given)[0]))
+    (logits, gradient), (frozen_logits, frozen_gradient) = results
+    assert logits.std(0).min() > 1e-3 and gradient.abs().max() > 1e-3  # the comparison has something to compare
+    torch.testing.assert_close(frozen_logits, logits, rtol=0, atol=1e-4)
+    torch.testing.assert_close(frozen_gradient, gradient, rtol=1e-3, atol=1e-4)
+
+
+def test_frozen_copy_in_double_precision(classifier, images):
+    frozen = frozen_for_inference(classifier, dtype=torch.float64)
+    logits = frozen(images.double())
+    assert logits.dtype == torch.float64
+    torch.testing.assert_close(logits, classifier.double().eval()(images.double()).detach(), rtol=1e-5, atol=1e-5)
+
+
+def test_frozen_copy_has_no_batch_norm_and_no_weight_gradients(classifier, images):
+    frozen = frozen_for_inference(classifier)
+    assert not any(isinstance(module, nn.BatchNorm2d | nn.Dropout) for module in frozen.modules())
+    assert not any(parameter.requires_grad for parameter in frozen.parameters())
+    assert not frozen.training
+    assert not frozen(images).requires_grad
+
+
+def test_freezing_does_not_change_the_classifier(classifier, images):
+    classifier.train()
+    weights = {name: value.clone() for name, value in classifier.state_dict().items()}
+    frozen = frozen_for_inference(classifier)
+    for name, value in classifier.state_dict().items():
+        assert torch.equal(value, weights[name])
+    assert all(parameter.requires_grad for parameter in classifier.parameters())
+    before = frozen(images)
+    with torch.no_grad():
+        classifier.last.bias.add_(1)
+    assert torch.equal(frozen(images), before)
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_freezing_leaves_the_mode_of_every_layer_alone(classifier, mode):
+    classifier.train(mode)
+    frozen_for_inference(classifier)
+    assert [name for name, module in classifier.named_modules() if module.training is not mode] == []
+
+
+def test_freezing_leaves_the_global_random_stream_alone(classifier):
+    before = torch.get_rng_state()
+    frozen_for_inference(classifier)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("hidden", ["tanh_dropout", "relu"])
+@pytest.mark.parametrize("inputs", [10, 50, 1024])
+def test_inverse_model_gives_images_from_vectors_of_every_length(inputs, hidden):
+    with seeded("inverse model"):
+        model = InverseModel(inputs, hidden=hidden)
+        reconstructions = model(torch.randn(3, inputs))
+    assert reconstructions.shape == (3, 1, 32, 32)
+    assert 0 < reconstructions.min() < reconstructions.max() < 1
+    convolutions = (inputs * 512 + 512 * 256 + 256 * 128 + 128 * 1) * 16 + (512 + 256 + 128 + 1)
+    norms = 2 * (512 + 256 + 128)
+    assert count_parameters(model) == convolutions + norms
+
+
+def test_inverse_model_variants_differ_in_activation_and_dropout():
+    figure, text = InverseModel(10), InverseModel(10, hidden="relu")
+    assert [module.p for module in figure.modules() if isinstance(module, nn.Dropout)] == [0.3, 0.5, 0.5]
+    assert sum(isinstance(module, nn.Tanh) for module in figure.modules()) == 3
+    assert sum(isinstance(module, nn.ReLU) for module in text.modules()) == 3
+    assert not any(isinstance(module, nn.Tanh | nn.Dropout) for module in text.modules())
+
+
+def test_inverse_model_refuses_an_unknown_variant():
+    with pytest.raises(ValueError, match="`hidden` must be 'tanh_dropout' or 'relu'; got 'gelu'"):
+        InverseModel(10, hidden="gelu")

@@ -1,0 +1,143 @@
+"""Parameters: what is refused, with which sentence, and which parameter moves which stages' keys."""
+
+from typing import Any
+
+import pytest
+
+from mi_core.errors import UserError
+from mi_core.study.experiments import EXPERIMENTS, Replicate
+from mi_core.study.graph import all_tasks
+from mi_core.study.manifest import publishable
+from mi_core.study.parameters import PROFILES, PROTOCOLS, Protocol, Study, make_study
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"sede": 3}, "`sede` is not a parameter; did you mean `seed`?"),
+        ({"seed": "abc"}, "`seed`: input should be a valid integer"),
+        ({"seed": True}, "`seed`: input should be a valid integer"),
+        ({"seed": -1}, "`seed`: input should be greater than or equal to 0"),
+        ({"steps": 0}, "`steps`: input should be greater than or equal to 1"),
+        ({"attack_test": 2000}, "`attack_test`: input should be less than or equal to 1340"),
+        ({"dataset": "imagenet"}, "`dataset`: input should be 'mnist'"),
+        ({"update": "newton"}, "`update`: input should be 'adam' or 'gradient_descent'"),
+        ({"learning_rate": float("nan")}, "`learning_rate`"),
+        ({"protocol": "txt"}, "`protocol` must be 'code' or 'text'"),
+    ],
+)
+def test_bad_parameters_give_one_sentence(changes: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UserError, match="^`") as caught:
+        make_study("smoke", changes)
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_profile_suggests_the_nearest() -> None:
+    with pytest.raises(UserError, match="did you mean 'quick'"):
+        make_study("quik")
+
+
+def test_protocol_is_changed_one_choice_at_a_time() -> None:
+    study = make_study("smoke", {"protocol": "text", "data_term": "output_mse"})
+    assert study.protocol == PROTOCOLS["text"].model_copy(update={"data_term": "output_mse"})
+
+
+def keys(study: Study) -> dict[str, set[str]]:
+    """Keys of every task of replicate 0, by stage."""
+    found: dict[str, set[str]] = {}
+    for task in all_tasks(publishable(Replicate(study, 0)).values()):
+        found.setdefault(task.stage, set()).add(task.key)
+    return found
+
+
+# Stages that see nothing of the classifiers or the attack.
+DATA = {"splits", "class_counts", "starts"}
+SCORES = {"scores", "score_table", "gallery"}
+INVERSE = {"inverse_model", "inverse_reconstructions", "curves"} | SCORES
+GRADIENT = {"reconstructions"} | INVERSE
+SEARCH = {"search_trial", "search"}
+ACTIVATIONS = {"activations"} | INVERSE
+CLASSIFIERS = {"classifier", "classifier_scores", "confusion_counts", "curves", "outputs", "defended"}
+ATTACK = GRADIENT | ACTIVATIONS | {"defended"}
+EVERYTHING = DATA | CLASSIFIERS | SEARCH | ATTACK
+
+MOVED = {
+    "seed": (1, EVERYTHING),
+    "replicates": (2, set()),
+    "inverse_seeds": (2, {"inverse_model", "inverse_reconstructions", "scores", "score_table"}),
+    "further_inverse_seeds": (1, set()),
+    "classifier_images": (224, EVERYTHING - DATA),
+    "classifier_epochs": (2, EVERYTHING - DATA),
+    "head_images": (96, {"classifier", "classifier_scores"}),
+    "head_epochs": (2, {"classifier", "classifier_scores"}),
+    "validation_images": (64, EVERYTHING - DATA),
+    "attack_training": (96, {"outputs", "defended"} | ATTACK),
+    "attack_validation": (64, {"outputs"} | ATTACK - {"defended"}),
+    "attack_test": (64, {"outputs", "defended"} | ATTACK - {"inverse_model", "curves"}),
+    "steps": (4, GRADIENT | SEARCH),
+    "inverse_epochs": (2, INVERSE),
+    "search_coarse": (3, SEARCH),
+    "search_fine": (2, SEARCH),
+    "search_images": (64, {"outputs"} | SEARCH),
+    "precision": ("float32", EVERYTHING - DATA),
+    "device": ("cpu", set()),
+    "data_term": ("cross_entropy", GRADIENT | SEARCH),
+    "update": ("gradient_descent", GRADIENT | SEARCH),
+    "learning_rate": (0.1, GRADIENT | SEARCH),
+    "clip_norm": (0.0, GRADIENT | SEARCH),
+    "regulariser_scope": ("image", GRADIENT | SEARCH),
+    "regularisers": ("own_search", GRADIENT),
+    "search_outputs": ("shadow", {"outputs"} | SEARCH),
+    "search_plan": ("text", set()),  # the caps of the smoke profile are below both plans
+    "activation_weights": ("shadow", {"inverse_reconstructions", "activations", "scores", "score_table", "gallery"}),
+    "activation_update": ("gradient_descent", ACTIVATIONS),
+    "inverse_hidden": ("relu", INVERSE),
+    "round_training": (True, {"defended", *GRADIENT} - {"curves"}),
+    "truncation_fill": ("lowest_remaining", {"defended", *GRADIENT} - {"curves"}),
+    "outputs": ("probabilities", {"outputs", "defended"} | SEARCH | ATTACK),
+}
+
+
+def test_every_parameter_is_in_the_list_of_those_that_move_keys() -> None:
+    single = {"dataset", "protocol"}  # the one has a single value, the other is the group of choices
+    assert set(MOVED) | single == {*Study.model_fields, *Protocol.model_fields}
+
+
+@pytest.mark.parametrize("name", MOVED)
+def test_each_parameter_moves_exactly_the_stages_that_read_it(name: str) -> None:
+    value, expected = MOVED[name]
+    before, after = keys(PROFILES["smoke"]), keys(make_study("smoke", {name: value}))
+    assert {stage for stage in before if before[stage] != after[stage]} == expected
+
+
+def test_profile_caps_hide_no_search_plan_at_full_scale() -> None:
+    code, text = (make_study("paper", {"search_plan": plan}) for plan in ("code", "text"))
+    assert EXPERIMENTS["search"](Replicate(code, 0)).key != EXPERIMENTS["search"](Replicate(text, 0)).key
+
+
+def test_replicates_share_nothing() -> None:
+    study = PROFILES["paper"]
+    first, second = (
+        {task.key for task in all_tasks(publishable(Replicate(study, number)).values())} for number in (0, 1)
+    )
+    architecture = EXPERIMENTS["architecture"](Replicate(study, 0)).key
+    assert first & second == {architecture}
+
+
+def test_rows_that_are_one_experiment_are_one_task() -> None:
+    replicate = Replicate(PROFILES["paper"], 0)
+    four, five, six = (
+        dict(rows(0)) for rows in (replicate.combination_rows, replicate.rounding_rows, replicate.truncation_rows)
+    )
+    for part in ("O", "X~"):
+        assert four[f"M_I({part})"].key == five[f"M_I({part})/exact"].key == six[f"M_I({part})/k=10"].key
+        exact, rounded = (five[f"M_I({part})/{name}"].inputs["inverse_model"].key for name in ("exact", "rounded"))
+        assert exact == rounded  # under CODE the rounded row evaluates the very same trained model
+
+
+def test_a_replicate_trains_13_inverse_models_and_12_classifiers() -> None:
+    tasks = all_tasks(publishable(Replicate(PROFILES["quick"], 0)).values())
+    trained = [task.stage for task in tasks]
+    assert trained.count("inverse_model") == 13
+    assert trained.count("classifier") == 12

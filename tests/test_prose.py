@@ -1,0 +1,60 @@
+"""No number in prose that no cell computed: decimals and percentages are refused in Markdown."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from conftest import ROOT
+
+PAGES = sorted((ROOT / "book" / "pages").glob("*.md"))
+CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+# What may hold a number: code, formulas, roles (glue among them), link targets, versions of licences.
+ALLOWED = [
+    r"(?ms)^(```|~~~|:::).*?^\1",
+    r"`[^`]*`",
+    r"(?s)\$\$.*?\$\$",
+    r"\$[^$\n]*(?:\n[^$\n]+)?\$",
+    r"\{[a-z:]+\}`[^`]*`",
+    r"\]\([^)]*\)",
+    r"<https?:[^>]*>",
+    r"CC BY(-SA)? \d\.\d",
+    r"Attribution(-ShareAlike| Share Alike|-Share Alike)? \d\.\d",
+]  # fmt: skip
+NUMBER = re.compile(r"\d+[.,]?\d*\s*%|\bper ?cent\b|(?<![\d.])\d+\.\d+(?![\d.])", re.IGNORECASE)
+
+
+def typed_numbers(markdown: str) -> list[str]:
+    for pattern in ALLOWED:
+        markdown = re.sub(pattern, " ", markdown)
+    return [match.group() for match in NUMBER.finditer(markdown)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+def test_pages_type_no_result(page: Path) -> None:
+    assert typed_numbers(page.read_text()) == []
+
+
+@pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
+def test_chapters_type_no_result(chapter: Path) -> None:
+    cells = nbformat.read(chapter, as_version=4).cells
+    assert [number for cell in cells if cell.cell_type == "markdown" for number in typed_numbers(cell.source)] == []
+
+
+def test_the_checker_notices_what_is_typed_and_allows_what_is_computed() -> None:
+    assert typed_numbers("SSIM is 0.37, a gain of 54 % and 12.5%.") == ["0.37", "54 %", "12.5%"]
+    allowed = (
+        "SSIM is {glue:text}`ssim`, `0.37`, $0.5 x$, in Table 4 of 10,000 images [here](page-1.2).\n```\n0.1\n```\n"
+    )
+    assert typed_numbers(allowed) == []
+
+
+@pytest.mark.parametrize("path", [*PAGES, ROOT / "README.md"], ids=lambda path: path.stem)
+def test_nothing_names_a_path_of_a_machine(path: Path) -> None:
+    assert not re.search(r"(?<![\w.`])/(home|root|tmp|work|Users)/", path.read_text())
+
+
+def test_the_example_of_the_readme_runs() -> None:
+    block = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL).group(1)
+    exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
