@@ -101,7 +101,8 @@ def fit(
         if not torch.isfinite(torch.tensor(history.training[-1])):
             raise FloatingPointError(f"the training loss is {history.training[-1]} after epoch {epoch + 1} of {epochs}")
         if validation is not None:
-            history.validation.append(mean_batch_loss(model, *validation, loss=loss, precision=precision))
+            answers = predict(model, validation[0], precision=precision)
+            history.validation.append(mean_batch_loss(answers, validation[1], loss=loss))
         if checkpoint is not None and epoch + 1 < epochs:
             checkpoint.save(_state(model, optimiser, history))
         on_epoch()
@@ -122,11 +123,8 @@ def predict(
         return torch.cat([model(batch).float() for batch in inputs.split(batch_size)])
 
 
-def mean_batch_loss(
-    model: nn.Module, inputs: Tensor, targets: Tensor, *, loss: Loss, precision: torch.dtype = torch.float32
-) -> float:
-    """Loss of ``model`` in evaluation mode, the mean over batches of 32 (a smaller last one counts as much)."""
-    answers = predict(model, inputs, precision=precision)
+def mean_batch_loss(answers: Tensor, targets: Tensor, *, loss: Loss) -> float:
+    """Loss of a model's answers, the mean over batches of 32 (a smaller last one counts as much)."""
     pairs = zip(answers.split(BATCH_SIZE), targets.split(BATCH_SIZE), strict=True)
     return float(torch.stack([loss(*pair) for pair in pairs]).double().mean())
 

@@ -1,5 +1,6 @@
 """Chapters: executed by papermill, refused when they failed, and stripped of all that changes from run to run."""
 
+import io
 import re
 import tempfile
 from collections.abc import Mapping
@@ -10,13 +11,17 @@ import nbformat
 from nbformat import NotebookNode
 
 from mi_core.errors import UserError
+from mi_core.report.figures import select_images, strip
+from mi_core.report.style import apply_style
 from mi_core.study.provenance import ROOT
+from mi_core.study.results import PUBLISHED, open_results
 from mi_core.study.store import write_atomically
 
-__all__ = ["chapter_names", "execute_book", "execute_chapter", "normalise"]
+__all__ = ["chapter_names", "draw_overview", "execute_book", "execute_chapter", "normalise"]
 
 NOTEBOOKS = ROOT / "notebooks"
 EXECUTED = ROOT / "book" / "chapters"
+OVERVIEW = ROOT / "book" / "assets" / "overview.png"
 
 
 def chapter_names() -> list[str]:
@@ -61,8 +66,21 @@ def execute_chapter(name: str, parameters: Mapping[str, Any], output: Path) -> P
 
 
 def execute_book() -> list[Path]:
-    """Execute every chapter from the published results into the book."""
-    return [execute_chapter(name, {}, EXECUTED / f"{name}.ipynb") for name in chapter_names()]
+    """Execute every chapter from the published results into the book, and draw the picture of the README."""
+    return [*(execute_chapter(name, {}, EXECUTED / f"{name}.ipynb") for name in chapter_names()), draw_overview()]
+
+
+def draw_overview() -> Path:
+    """The picture of the README: a random image of each class, and what the attacks make of it."""
+    results = open_results(PUBLISHED)
+    scores, gallery = (results.frame(name).query("replicate == 0") for name in ("table4", "gallery"))
+    apply_style()
+    rows = ["target", "X~/class_average", "M_I(O)", "M_I(X~)", "M_I(X~)/k=1"]
+    figure = strip(gallery, rows, select_images(scores, "M_I(X~)", how="random"))
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=200, metadata={"Software": None})
+    write_atomically(OVERVIEW, content.getvalue())
+    return OVERVIEW
 
 
 def _last_words(error: Any) -> str:

@@ -33,8 +33,16 @@ def show_table(results: Results, number: int) -> HTML:
     """Table ``number`` of the thesis, ours beside published, with a link to its CSV and a note on its scale."""
     summary = results.table(number)
     rows = summary[summary["mean"].notna()][CSV_COLUMNS]
-    note = f'<p class="scale">{results.note(f"table{number}").capitalize()}.</p>'
+    note = f'<p class="scale">Here: {results.note(f"table{number}")}. {_spread_note(summary)}</p>'
     return HTML(compare(summary).to_html() + note + csv_link(rows, f"table{number}"))
+
+
+def _spread_note(summary: pd.DataFrame) -> str:
+    if summary["std"].notna().any():
+        return "±: sample standard deviation over replicates."
+    if summary["seed_std"].notna().any():
+        return "±: population standard deviation over the trainings of M_I on one split, as in the thesis."
+    return "One replicate and one training: no spread."
 
 
 def show_frame(frame: pd.DataFrame, name: str) -> HTML:

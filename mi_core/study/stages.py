@@ -132,14 +132,13 @@ def classifier(parameters: Parameters, inputs: Inputs, context: Context) -> Valu
         checkpoint=_TimedCheckpoint(context.pieces),
         on_epoch=lambda: context.advance(0.95 / parameters["epochs"]),
     )
+    answers = predict(model, validation_images)  # in float32 whatever the precision of the training
     return _state(model) | {
         "training_loss": np.array(history.training),
         "validation_loss": np.array(history.validation),
-        "final_validation_loss": np.array(
-            [mean_batch_loss(model, validation_images, validation_labels, loss=F.cross_entropy)]
-        ),
+        "final_validation_loss": np.array([mean_batch_loss(answers, validation_labels, loss=F.cross_entropy)]),
         "labels": validation.labels.numpy(),
-        "predictions": predict(model, validation_images).argmax(1).numpy(force=True),
+        "predictions": answers.argmax(1).numpy(force=True),
     }
 
 

@@ -1,0 +1,140 @@
+"""Summaries by hand, the choice of what is published, and tables beside the thesis's."""
+
+import base64
+import json
+import re
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mi_core.errors import UserError
+from mi_core.report.tables import ABSENT, CSV_COLUMNS, compare, csv_link
+from mi_core.study import results as module
+from mi_core.study.manifest import Entry, read_manifest
+from mi_core.study.paper import published_table
+from mi_core.study.results import Results, open_results, parse_table, results_of_notebook, summarise
+from mi_core.study.store import Store
+
+
+def scores(row: str, replicate: int, seed: int, values: list[float]) -> pd.DataFrame:
+    columns = {"replicate": replicate, "row": row, "split": "test", "inverse_seed": seed}
+    return pd.DataFrame(
+        {**columns, "image": range(len(values)), "ssim": values, "mse": [value / 10 for value in values]}
+    )
+
+
+def test_images_are_averaged_before_seeds_and_seeds_before_replicates() -> None:
+    frame = pd.concat(
+        [
+            scores("M_I(O)", 0, 0, [0.1, 0.3]),  # 0.2
+            scores("M_I(O)", 0, 1, [0.4, 0.4]),  # 0.4: replicate 0 is 0.3
+            scores("M_I(O)", 1, 0, [0.5, 0.7]),  # replicate 1 is 0.6
+        ]
+    )
+    line = summarise(4, frame).query("row == 'M_I(O)' and metric == 'ssim'").iloc[0]
+    assert line["mean"] == pytest.approx(0.45)
+    assert line["std"] == pytest.approx(np.std([0.3, 0.6], ddof=1))
+    assert line["n"] == 2
+    assert line["seed_std"] == pytest.approx(0.1)  # population, over the two seeds of replicate 0
+    assert (line["published_mean"], line["published_std"]) == (0.2298, 0.0041)
+
+
+def test_a_row_that_was_not_computed_stays_and_an_own_row_keeps_its_place() -> None:
+    frame = pd.concat(
+        [scores(row, 0, 0, [0.2, 0.4]) for row in ("M_I(O)", "M_I(A_L)", "M_I(A_L)/shadow-weights", "M_I(X~)")]
+    )
+    table = summarise(4, frame)
+    rows = list(dict.fromkeys(table["row"]))
+    assert rows[:4] == ["M_I(O)", "M_I(A_L)", "M_I(A_L)/shadow-weights", "M_I(X~)"]
+    assert table.query("row == 'M_I(O+X~)'")["mean"].isna().all()
+    assert table.query("row == 'M_I(A_L)/shadow-weights'")["published_mean"].isna().all()
+    html = compare(table).to_html()
+    assert ABSENT in html
+    assert html.count("<tr>") == 2 + len(rows)
+
+
+def test_published_numbers_are_the_86_of_six_tables() -> None:
+    assert sum(len(published_table(table)) for table in range(1, 7)) == 86
+    with pytest.raises(ValueError, match="`table` must be 1 to 6; got 7"):
+        published_table(7)
+
+
+def test_compare_shows_ours_the_thesis_and_the_difference() -> None:
+    html = compare(summarise(4, scores("M_I(O)", 0, 0, [0.25, 0.25]))).to_html()
+    for text in ("0.2500", "0.2298 ± 0.0041", "+0.0202", 'class="dataframe comparison"'):
+        assert text in html
+    with pytest.raises(ValueError, match="`summary` must be one summarised table"):
+        compare(pd.DataFrame({"table": [4]}))
+
+
+def test_the_link_holds_the_csv() -> None:
+    frame = summarise(4, scores("M_I(O)", 0, 0, [0.25, 0.25])).dropna(subset="mean")[CSV_COLUMNS]
+    data = re.search(r"base64,([^\"]+)", csv_link(frame, "table4")).group(1)
+    assert base64.b64decode(data).decode().splitlines()[1] == "4,M_I(O),test,ssim,0.25,,1,0.2298,0.0041"
+
+
+@pytest.fixture
+def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A results folder with table 4 at quick (one replicate) and at standard (two), the latter superseded."""
+    folder = tmp_path / "results"
+    store = Store(folder / "artefacts")
+    entries = []
+    for profile, replicate, value in (("quick", 0, 0.1), ("standard", 0, 0.2), ("standard", 1, 0.4)):
+        frame = scores("M_I(O)", 0, 0, [value, value]).drop(columns="replicate")
+        key = f"{len(entries):032d}"
+        path = store.save("score_table", key, frame, {})
+        file = str(path.relative_to(folder))
+        entry = Entry(profile, "table4", replicate, "score_table", 1, key, file, 1.0, {})
+        entries.append(replace(entry, superseded="a mistake in the split" if profile == "standard" else ""))
+    (folder / "manifest.json").write_text(json.dumps({"entries": [asdict(entry) for entry in entries]}))
+    monkeypatch.setattr(module, "published_folder", lambda: folder)
+    return folder
+
+
+def test_published_is_the_largest_profile_with_all_its_replicates(published: Path, tmp_path: Path) -> None:
+    results = Results("published", None, Store(tmp_path / "empty"))
+    assert results.profile("table4") == "standard"
+    assert results.table(4).query("row == 'M_I(O)' and metric == 'ssim'")["mean"].item() == pytest.approx(0.3)
+    note = results.note("table4")
+    assert note.startswith("profile standard, 2 replicates")
+    assert "no verdict" in note
+    assert note.endswith("Superseded: a mistake in the split")
+
+
+def test_what_is_not_published_names_what_computes_it(published: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="run --profile quick --only table5"):
+        Results("published", None, Store(tmp_path / "empty")).frame("table5")
+
+
+def test_a_damaged_manifest_is_one_sentence(published: Path) -> None:
+    (published / "manifest.json").write_text('{"entries": [{"profile"')
+    with pytest.raises(UserError, match=r"manifest.json is damaged: restore it"):
+        read_manifest(published)
+
+
+def test_a_notebook_s_own_names_are_its_parameters() -> None:
+    def function() -> None: ...
+
+    names = {"profile": "smoke", "seed": 3, "_i1": "seed = 3", "In": [""], "function": function, "pd": pd}
+    results = results_of_notebook(names)
+    assert results.study.seed == 3
+    with pytest.raises(UserError, match="`sede` is not a parameter; did you mean `seed`"):
+        results_of_notebook({**names, "sede": 3})
+    with pytest.raises(UserError, match="`profile` must be published or one of smoke, quick"):
+        results_of_notebook({"profile": "quik"})
+
+
+def test_published_results_refuse_changes_but_take_the_defaults() -> None:
+    assert open_results("published", {"seed": 0, "protocol": "code", "device": "auto"}).study is None
+    with pytest.raises(UserError, match="`seed` cannot be changed in published results"):
+        open_results("published", {"seed": 1})
+
+
+def test_tables_are_named_by_number_or_by_name() -> None:
+    assert parse_table("4") == parse_table("table4") == "table4"
+    assert parse_table("search") == "search"
+    with pytest.raises(UserError, match="`7` names no table"):
+        parse_table("7")
