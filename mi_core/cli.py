@@ -1,10 +1,12 @@
 """The command line, ``python -m mi_core``."""
 
+import io
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
+import pandas as pd
 
 from mi_core.errors import UserError
 from mi_core.study.experiments import EXPERIMENTS, replicates
@@ -12,7 +14,7 @@ from mi_core.study.graph import all_tasks
 from mi_core.study.locations import open_store, published_folder
 from mi_core.study.manifest import publish as publish_profile
 from mi_core.study.parameters import PROFILES, Protocol, Study, make_study
-from mi_core.study.results import PUBLISHED, estimate, open_results, parse_table
+from mi_core.study.results import PUBLISHED, as_csv, estimate, open_results, parse_table
 
 __all__ = ["main"]
 
@@ -92,23 +94,22 @@ def status(profile: str, parameters: tuple[tuple[str, str], ...], store: Path | 
 @cli.command()
 @click.argument("table")
 @click.option("--profile", type=click.Choice([PUBLISHED, *PROFILES]), default=PUBLISHED, show_default=True)
-@click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
+@click.option("--csv", is_flag=True, help="Print CSV.")
 @parameter_option
 @store_option
-def table(table: str, profile: str, as_csv: bool, parameters: tuple[tuple[str, str], ...], store: Path | None) -> None:
+def table(table: str, profile: str, csv: bool, parameters: tuple[tuple[str, str], ...], store: Path | None) -> None:
     """Print a table of the thesis, ours beside the published numbers. Computes nothing."""
     name = parse_table(table)
     results = open_results(profile, _changes(parameters), store=store, compute=False)
-    if not name.startswith("table"):
-        frame = results.frame(name)
-        frame = frame.drop(columns="pixels", errors="ignore")
+    if name.startswith("table"):
+        text = as_csv(results.table(int(name.removeprefix("table"))))
     else:
-        frame = results.table(int(name.removeprefix("table")))
-        frame = frame[frame["mean"].notna()].drop(columns="seed_std").astype({"n": int})
-    if as_csv:
-        click.echo(frame.to_csv(index=False, float_format="%.6g"), nl=False)
+        text = results.frame(name).drop(columns="pixels", errors="ignore").to_csv(index=False, float_format="%.6g")
+    if csv:
+        click.echo(text, nl=False)
     else:
-        click.echo(frame.to_string(index=False, na_rep="", float_format=lambda x: f"{x:.4f}"))
+        frame = pd.read_csv(io.StringIO(text), keep_default_na=False)
+        click.echo(frame.to_string(index=False))
         click.echo(f"({results.note(name)})")
 
 

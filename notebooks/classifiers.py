@@ -32,7 +32,7 @@ from mi_core.report.diagrams import layer_blocks, layer_table
 from mi_core.report.notebook import open_chapter, share, show_table
 from mi_core.study.paper import published_table
 
-results = open_chapter(globals())
+results = open_chapter(globals(), "table1", "table2", "architecture", "confusion", "curves")
 
 # %% [markdown]
 # ## The network
@@ -56,7 +56,7 @@ show_table(results, 1)
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-heads", "caption": "Weighted F1 on the target's validation set for each head, ours beside the thesis's mean and spread (Table 1)."}, "image": {"alt": "Dot plot with ten rows, one for each head; ours as dots, the thesis's as diamonds with error bars."}}
 figures.head_comparison(results.frame("table1"), published_table(1), "f1", "target_validation")
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 heads = results.table(1).query("metric == 'f1'").sort_values("mean")
 chosen = heads[heads.row == "None/dropout"].iloc[0]
 share(best_head=heads.iloc[-1].row, best_f1=heads.iloc[-1]["mean"], worst_head=heads.iloc[0].row)
@@ -75,7 +75,7 @@ share(profile=results.profile("table1"))
 # %% tags=["hide-input"]
 show_table(results, 2)
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 pair = results.table(2).query("metric == 'f1'").set_index("row")
 share(f1_t=pair.loc["M_T", "mean"], f1_s=pair.loc["M_S", "mean"])
 share(p_t=pair.loc["M_T", "published_mean"], p_s=pair.loc["M_S", "published_mean"])

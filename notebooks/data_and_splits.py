@@ -30,7 +30,7 @@ device = "auto"  # or "cpu", "cuda"
 from mi_core.report.figures import class_histograms
 from mi_core.report.notebook import open_chapter, share, show_frame
 
-results = open_chapter(globals())
+results = open_chapter(globals(), "class_counts")
 
 # %% [markdown]
 # ## Sizes

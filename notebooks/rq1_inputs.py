@@ -18,7 +18,7 @@
 # saw?
 #
 # The inverse model is a transposed CNN, {numref}`fig-inverse-blocks`. It is trained on the attacker's $D_S^T$ with the outputs of the
-# shadow, and tested on $D_F$ with the outputs of the target. Its loss is one minus SSIM {cite}`wang2004image`.
+# shadow, and tested on $D_F$ with the outputs of the target. Its loss is one minus SSIM {cite}`wang2004`.
 
 # %% tags=["parameters"]
 profile = "published"  # or smoke, quick, standard, paper: computes what is missing
@@ -32,12 +32,12 @@ from mi_core.report.diagrams import layer_blocks, layer_table
 from mi_core.report.notebook import open_chapter, share, show_table
 from mi_core.study.paper import published_table
 
-results = open_chapter(globals())
+results = open_chapter(globals(), "table3", "table4", "architecture", "curves", "gallery")
 
 # %% [markdown]
 # ## The inverse model
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-inverse-blocks", "caption": "The inverse model's blocks (thesis Fig 2), here with the output vector as input."}, "image": {"alt": "A row of boxes from ten inputs through feature maps of 512, 256 and 128 channels to a 1 by 32 by 32 image."}}
+# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-inverse-blocks", "caption": "The inverse model's blocks (thesis Fig 2), here with the ten outputs as input; A_L has 50 numbers, X~ 1,024."}, "image": {"alt": "A row of boxes from ten inputs through feature maps of 512, 256 and 128 channels to a 1 by 32 by 32 image."}}
 layers = results.frame("architecture")
 layer_blocks(layers, "inverse model")
 
@@ -61,7 +61,7 @@ figures.score_comparison(results.frame("table4"), published_table(4), "ssim")
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-combinations-mse", "caption": "MSE on $D_F$ for each combination (Table 4); lower is better."}, "image": {"alt": "Dot plot of MSE, one line for each combination of inputs."}}
 figures.score_comparison(results.frame("table4"), published_table(4), "mse")
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 table = results.table(4).query("metric == 'ssim'").set_index("row")
 ours, theirs = table["mean"], table["published_mean"].dropna()
 stand_alone = results.table(3).query("metric == 'ssim' and split == 'test' and row == 'class_average'").iloc[0]
@@ -69,7 +69,7 @@ x, o = "M_I(X~)", "M_I(O)"
 share(best=ours.idxmax(), best_ssim=ours.max(), ours_x=ours[x], ours_o=ours[o], theirs_x=theirs[x], theirs_o=theirs[o])
 share(over_x=f"{ours[x] / stand_alone['mean'] - 1:+.1%}", over_o=f"{ours[x] / ours[o] - 1:+.1%}")
 share(p_over_x=f"{theirs[x] / stand_alone.published_mean - 1:+.1%}", p_over_o=f"{theirs[x] / theirs[o] - 1:+.1%}")
-share(profile=results.profile("table4"), note=results.note("table4"))
+share(note=results.note("table4"))
 
 # %% [markdown]
 # **Reading.** Here {glue:text}`best` has the highest SSIM of all rows, {glue:text}`best_ssim`. $M_I(\tilde{X})$ reaches
@@ -83,7 +83,8 @@ share(profile=results.profile("table4"), note=results.note("table4"))
 # target.
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-inverse-curves", "caption": "Loss (one minus SSIM) of four inverse models after each epoch, on $D_S^T$ (solid) and on $D_S^V$ (dashed), both with outputs of the shadow."}, "image": {"alt": "Falling curves of training and validation loss of four inverse models."}}
-figures.training_curves(results.frame("curves").query("replicate == 0"), rows=["M_I(O)", "M_I(A_L)", "M_I(X~)", "M_I(O+X~)"])
+curves = results.frame("curves").query("replicate == 0")
+figures.training_curves(curves, rows=["M_I(O)", "M_I(A_L)", "M_I(X~)", "M_I(O+X~)"])
 
 # %% [markdown]
 # ## Pictures

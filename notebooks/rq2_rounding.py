@@ -32,7 +32,7 @@ from mi_core.report import figures
 from mi_core.report.notebook import open_chapter, share, show_table
 from mi_core.study.paper import published_table
 
-results = open_chapter(globals())
+results = open_chapter(globals(), "table5", "gallery")
 
 # %% [markdown]
 # (table-5)=
@@ -44,7 +44,7 @@ show_table(results, 5)
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-rounding", "caption": "SSIM on $D_F$ with exact and with rounded outputs, ours beside the thesis's (Table 5)."}, "image": {"alt": "Dot plot with four rows; exact and rounded rows of the same model lie on top of each other."}}
 figures.score_comparison(results.frame("table5"), published_table(5), "ssim")
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 frame = results.frame("table5")
 wide = frame.pivot_table(index=["replicate", "inverse_seed", "image"], columns="row", values="ssim")
 changes = pd.DataFrame({m: wide[f"M_I({m})/rounded"] - wide[f"M_I({m})/exact"] for m in ("O", "X~")})

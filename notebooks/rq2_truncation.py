@@ -16,7 +16,7 @@
 # **Question.** The target shows only its $k$ largest outputs and zeros for the others. What does that protect?
 #
 # The attacker knows $k$: he truncates the shadow's outputs in the same way, computes $\tilde{X}$ from truncated
-# vectors, and trains an inverse model for each $k$. Truncation is the defence that {cite}`yang2019neural` study. A zero is
+# vectors, and trains an inverse model for each $k$. Truncation is the defence that {cite}`yang2019` study. A zero is
 # not a low score for a logit, most of which are negative: see `truncation_fill` in {doc}`../pages/deviations`.
 
 # %% tags=["parameters"]
@@ -30,7 +30,7 @@ from mi_core.report import figures
 from mi_core.report.notebook import open_chapter, share, show_table
 from mi_core.study.paper import published_table
 
-results = open_chapter(globals())
+results = open_chapter(globals(), "table6", "gallery")
 
 # %% [markdown]
 # (table-6)=
@@ -45,14 +45,15 @@ figures.score_comparison(results.frame("table6"), published_table(6), "ssim")
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-truncation-mse", "caption": "MSE on $D_F$ as fewer outputs are visible (Table 6); lower is better."}, "image": {"alt": "Dot plot of MSE with eight rows, two models at four values of k."}}
 figures.score_comparison(results.frame("table6"), published_table(6), "mse")
 
-# %% tags=["hide-input"]
+# %% tags=["remove-input"]
 table = results.table(6).query("metric == 'ssim'").set_index("row")["mean"]
 printed = results.table(6).query("metric == 'ssim'").set_index("row")["published_mean"]
 for model, short in (("O", "o"), ("X~", "x")):
     first, last = f"M_I({model})/k=10", f"M_I({model})/k=1"
-    share(**{f"{short}10": table[first], f"{short}1": table[last], f"p{short}10": printed[first], f"p{short}1": printed[last]})
-    steps = [table[f"M_I({model})/k={few}"] > table[f"M_I({model})/k={many}"] for many, few in ((10, 5), (5, 3), (3, 1))]
-    share(**{f"{short}_rises": sum(steps)})
+    share(**{f"{short}10": table[first], f"{short}1": table[last]})
+    share(**{f"p{short}10": printed[first], f"p{short}1": printed[last]})
+    by_k = [table[f"M_I({model})/k={k}"] for k in (10, 5, 3, 1)]
+    share(**{f"{short}_rises": sum(few > many for many, few in zip(by_k[:-1], by_k[1:], strict=True))})
 share(note=results.note("table6"))
 
 # %% [markdown]
@@ -72,7 +73,8 @@ gallery = results.frame("gallery").query("replicate == 0")
 
 
 def pictures(model, how):
-    rows = ["target", f"M_I({model})", *(f"M_I({model})/k={k}" for k in (5, 3, 1))]
+    rows = {"target": "target", f"M_I({model})": "$k = 10$"}
+    rows |= {f"M_I({model})/k={k}": f"$k = {k}$" for k in (5, 3, 1)}
     return figures.strip(gallery, rows, figures.select_images(scores, f"M_I({model})/k=10", how=how))
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-strip-truncation-o", "caption": "Targets (thesis Fig 15) and $M_I(O)$ with ten, five, three and one visible outputs (Figs 16 to 19): the images that score best at ten."}, "image": {"alt": "Five rows of ten digits; lower rows, with fewer visible outputs, become more alike and more typical of their class."}}

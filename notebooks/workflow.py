@@ -16,13 +16,13 @@
 # The thesis draws its method as two workflows (its Figs 5 and 6). What belongs to the attacker and what to the target
 # matters most in them: {doc}`../pages/threat_model` spells it out.
 
-# %% tags=["parameters"]
+# %% tags=["parameters", "hide-input"]
 profile = "published"  # or smoke, quick, standard, paper: computes what is missing
 seed = 0  # from which every random draw is derived
 protocol = "code"  # or "text": what the thesis's released notebook does, or what its text says
 device = "auto"  # or "cpu", "cuda"
 
-# %%
+# %% tags=["hide-input"]
 from mi_core.report.diagrams import workflow
 from mi_core.report.notebook import open_chapter
 
@@ -43,7 +43,8 @@ workflow("training")
 #
 # The target answers for images of $D_F$ that the attacker has never seen, perhaps behind a defence. He prepares the same
 # inputs from those answers, still through his shadow, and applies the trained inverse model. Only the scoring sees
-# the true images.
+# the true images. The diagram is the gray-box attack of the thesis's text; its code takes the last linear layer of the
+# *target* for the $A_L$ of $D_F$ ({doc}`../pages/threat_model`).
 
 # %% tags=["hide-input"] mystnb={"figure": {"name": "fig-testing-workflow", "caption": "Testing workflow (thesis Fig 6)."}, "image": {"alt": "Diagram: a test image goes through the target and an optional defence to an output vector; the attacker prepares gradient reconstructions and activations through the shadow, and the trained inverse model gives a reconstruction that is scored by SSIM and MSE."}}
 workflow("testing")

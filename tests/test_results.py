@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 
 from mi_core.errors import UserError
-from mi_core.report.tables import ABSENT, CSV_COLUMNS, compare, csv_link
+from mi_core.report.tables import ABSENT, compare, csv_link
 from mi_core.study import results as module
 from mi_core.study.manifest import Entry, read_manifest
 from mi_core.study.paper import published_table
-from mi_core.study.results import Results, open_results, parse_table, results_of_notebook, summarise
+from mi_core.study.results import Results, as_csv, open_results, parse_table, results_of_notebook, summarise
 from mi_core.study.store import Store
 
 
@@ -71,8 +71,8 @@ def test_compare_shows_ours_the_thesis_and_the_difference() -> None:
 
 
 def test_the_link_holds_the_csv() -> None:
-    frame = summarise(4, scores("M_I(O)", 0, 0, [0.25, 0.25])).dropna(subset="mean")[CSV_COLUMNS]
-    data = re.search(r"base64,([^\"]+)", csv_link(frame, "table4")).group(1)
+    text = as_csv(summarise(4, scores("M_I(O)", 0, 0, [0.25, 0.25])))
+    data = re.search(r"base64,([^\"]+)", csv_link(text, "table4")).group(1)
     assert base64.b64decode(data).decode().splitlines()[1] == "4,M_I(O),test,ssim,0.25,,1,0.2298,0.0041"
 
 

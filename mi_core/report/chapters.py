@@ -72,7 +72,7 @@ def execute_book() -> list[Path]:
 
 def draw_overview() -> Path:
     """The picture of the README: a random image of each class, and what the attacks make of it."""
-    results = open_results(PUBLISHED)
+    results = open_results(PUBLISHED, together=("table4", "gallery"))
     scores, gallery = (results.frame(name).query("replicate == 0") for name in ("table4", "gallery"))
     apply_style()
     rows = ["target", "X~/class_average", "M_I(O)", "M_I(X~)", "M_I(X~)/k=1"]

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from mi_core.report.style import (
     DARK,
@@ -99,7 +99,7 @@ def confusion_matrices(frame: pd.DataFrame) -> Figure:
     """
     _check_columns(frame, "frame", ("row", "true", "predicted", "images"))
     names = list(dict.fromkeys(frame["row"]))
-    figure = new_figure(FULL_WIDTH, 0.75 + 3.05 * 2 / max(2, len(names)))
+    figure = new_figure(FULL_WIDTH, 0.85 + 3.4 * 2 / max(2, len(names)))
     panels = figure.subplots(1, len(names), squeeze=False, sharey=True)[0]
     for axes, name in zip(panels, names, strict=True):
         counts = frame[frame["row"] == name].pivot_table(
@@ -154,8 +154,10 @@ def training_curves(frame: pd.DataFrame, rows: Sequence[str] | None = None) -> F
     for axes, (loss, members) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         for place, name in enumerate(members):
             _draw_curves(axes, frame[frame["row"] == name], place)
-        axes.set(xlabel="epoch", ylabel=loss, yscale="log" if "log" in loss else "linear")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.set(xlabel="epoch", ylabel=loss)
+        if "log" in loss:
+            _log_axis(axes, "y")
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, min_n_ticks=1))
         axes.grid(axis="y")
         columns = 2 if len(members) > 2 else len(members)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=columns, handlelength=2.2)
@@ -173,7 +175,8 @@ def _draw_curves(axes: Axes, curves: pd.DataFrame, place: int) -> None:
         by_epoch = curves[curves["kind"] == kind].dropna(subset="loss").groupby("epoch")["loss"]
         losses = by_epoch.agg(["mean", "min", "max"])
         label = row_label(curves["row"].iloc[0]) if kind == "training" else None
-        axes.plot(losses.index, losses["mean"], linestyle=style, color=color, marker=marker, markersize=4, label=label)
+        look = {"linestyle": style, "color": color, "marker": marker, "markevery": max(1, len(losses) // 5)}
+        axes.plot(losses.index, losses["mean"], label=label, **look)
         if len(losses) and by_epoch.size().max() > 1:
             axes.fill_between(losses.index, losses["min"], losses["max"], color=color, alpha=0.15, linewidth=0)
 
@@ -185,7 +188,7 @@ def search_scatter(frame: pd.DataFrame, published: tuple[float, float] | None = 
 
     Args:
         frame: columns phase ("coarse" or "fine"), lambda_l2, lambda_tv, ssim.
-        published: the thesis's pair (lambda_L2, lambda_TV), drawn as a star; None for none.
+        published: the thesis's pair (lambda_L2, lambda_TV), drawn as a cross; None for none.
     Raises:
         ValueError: a column is missing, the frame is empty, or a weight is not positive.
     """
@@ -201,14 +204,13 @@ def search_scatter(frame: pd.DataFrame, published: tuple[float, float] | None = 
         points = axes.scatter(
             x, y, c=draws["ssim"], marker=marker, s=size, edgecolor=DARK, linewidth=0.5, label=f"{phase} draw", **limits
         )
-    best = frame.loc[frame.groupby(_replicate(frame))["ssim"].idxmax()]
+    ordered = frame.sort_values("ssim", kind="stable")
+    best = ordered.groupby(_replicate(ordered)).tail(1)
     axes.scatter(
         best["lambda_l2"], best["lambda_tv"], s=190, facecolor="none", edgecolor=DARK, linewidth=1.6, label="best draw"
     )
     if published is not None:
-        axes.scatter(
-            *published, marker="*", s=190, color=PUBLISHED, edgecolor="white", linewidth=0.8, zorder=3, label="thesis"
-        )
+        axes.scatter(*published, marker="+", s=230, color=PUBLISHED, linewidth=2.2, zorder=3, label="thesis's choice")
     axes.set(xscale="log", yscale="log", xlabel=r"$\lambda_{L2}$", ylabel=r"$\lambda_{TV}$")
     axes.margins(0.08)
     axes.grid()
@@ -231,11 +233,12 @@ def start_grid(starts: pd.DataFrame) -> Figure:
     _check_columns(starts, "starts", ("row", "label", "pixels"))
     _check_one_replicate(starts, "starts")
     labels = sorted(starts["label"].unique())
-    lines = {}
-    for row in dict.fromkeys(starts["row"]):
+    rows = list(dict.fromkeys(starts["row"]))
+    lines = []
+    for row in rows:
         of_row = starts[starts["row"] == row].set_index("label")["pixels"]
-        lines[row_label(row)] = [_picture(of_row.loc[label]) for label in labels]
-    return _image_grid(lines, [str(label) for label in labels])
+        lines.append([_picture(of_row.loc[label]) for label in labels])
+    return _image_grid(lines, [row_label(row) for row in rows], [str(label) for label in labels])
 
 
 def select_images(scores: pd.DataFrame, row: str, how: str, *, seed: int = 0) -> list[int]:
@@ -280,20 +283,21 @@ def strip(
         images: image numbers, one column each.
         captions: a text above each column.
     Raises:
-        ValueError: a column, row or image is missing, there are several replicates, or captions do not fit images.
+        ValueError: a column, row or image is missing, there is none to draw, there are several replicates, or captions
+            do not fit images.
     """
     _check_columns(gallery, "gallery", ("row", "image", "pixels"))
     _check_one_replicate(gallery, "gallery")
     _check_known(rows, gallery["row"], "rows")
     if captions is not None and len(captions) != len(images):
         raise ValueError(f"`captions` must be one for each of the {len(images)} images; got {len(captions)}")
-    lines = {}
+    lines = []
     for row in rows:
         of_row = gallery[gallery["row"] == row].set_index("image")["pixels"]
         _check_known(images, of_row.index, "images")
-        label = rows[row] if isinstance(rows, Mapping) else row_label(row)
-        lines[label] = [_picture(of_row.loc[image]) for image in images]
-    return _image_grid(lines, captions)
+        lines.append([_picture(of_row.loc[image]) for image in images])
+    labels = rows.values() if isinstance(rows, Mapping) else [row_label(row) for row in rows]
+    return _image_grid(lines, list(labels), captions)
 
 
 def _picture(pixels: bytes) -> np.ndarray:
@@ -305,18 +309,19 @@ def _picture(pixels: bytes) -> np.ndarray:
     return values.reshape(side, side) / 255
 
 
-def _image_grid(lines: Mapping[str, Sequence[np.ndarray]], captions: Sequence[str] | None) -> Figure:
-    """Pictures side by side in one axes: column c, line l at (c, l), a gap of a twelfth between them."""
-    columns = max(len(pictures) for pictures in lines.values())
+def _image_grid(lines: Sequence[Sequence[np.ndarray]], labels: Sequence[str], captions: Sequence[str] | None) -> Figure:
+    """Pictures side by side in one axes: that of column c and line l is centred at (c, l)."""
+    columns = len(lines[0])
     cell = min(0.72, (FULL_WIDTH - 1.7) / columns)
     figure = new_figure(FULL_WIDTH, cell * len(lines) + (0.35 if captions else 0.15))
+    figure.set_layout_engine("compressed")
     axes = figure.subplots()
-    for line, pictures in enumerate(lines.values()):
+    for line, pictures in enumerate(lines):
         for column, picture in enumerate(pictures):
             extent = (column - 0.46, column + 0.46, line + 0.46, line - 0.46)
             axes.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="none", extent=extent)
     axes.set(xlim=(-0.5, columns - 0.5), ylim=(len(lines) - 0.5, -0.5), aspect="equal")
-    axes.set_yticks(range(len(lines)), labels=list(lines))
+    axes.set_yticks(range(len(lines)), labels=labels)
     axes.set_xticks(range(len(captions)) if captions else [], labels=captions or [])
     axes.tick_params(length=0, labeltop=True, labelbottom=False)
     axes.spines[:].set_visible(False)
@@ -421,7 +426,7 @@ def head_comparison(scores: pd.DataFrame, published: pd.DataFrame, metric: str, 
     places = np.arange(len(names)) - (0.14 if len(published) else 0)
     _draw_replicates(axes, values, places, "ours: a replicate")
     if metric == "cross_entropy":
-        axes.set_xscale("log", nonpositive="clip")
+        _log_axis(axes, "x")
     _draw_published(axes, published, names, metric)
     axes.set_xlabel(f"{METRIC_LABELS.get(metric, metric)}, {SPLIT_LABELS.get(split, split)}")
     figure.legend(loc="outside upper center", ncols=2)
@@ -435,6 +440,15 @@ def _row_figure(names: Sequence[str]) -> tuple[Figure, Axes]:
     _label_rows(axes, names)
     axes.grid(axis="x")
     return figure, axes
+
+
+def _log_axis(axes: Axes, which: str) -> None:
+    """A logarithmic axis with plain numbers at 1, 2 and 5; bars that reach below zero go on to the edge."""
+    axes.set(**{f"{which}scale": "log"})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if which == "y" else (1,)))
+    axis.set_major_formatter("{x:g}")
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _label_rows(axes: Axes, names: Sequence[str]) -> None:
@@ -483,6 +497,8 @@ def _check_columns(frame: pd.DataFrame, name: str, columns: Sequence[str]) -> No
 
 
 def _check_known(wanted: Sequence, known: Sequence, name: str) -> None:
+    if not len(wanted):
+        raise ValueError(f"`{name}` must have at least one element; it is empty")
     known = list(dict.fromkeys(known))
     for value in wanted:
         if value not in known:

@@ -9,21 +9,22 @@ from matplotlib_inline.backend_inline import set_matplotlib_formats
 from myst_nb import glue
 
 from mi_core.report.style import apply_style
-from mi_core.report.tables import CSV_COLUMNS, compare, csv_link, plain
-from mi_core.study.results import Results, results_of_notebook
+from mi_core.report.tables import compare, csv_link, plain
+from mi_core.study.results import Results, as_csv, results_of_notebook
 
 __all__ = ["open_chapter", "scale_note", "share", "show_frame", "show_table"]
 
 
-def open_chapter(namespace: Mapping[str, Any]) -> Results:
+def open_chapter(namespace: Mapping[str, Any], *together: str) -> Results:
     """Results for the parameters of this notebook; figures become SVG that is equal from run to run.
 
     Args:
         namespace: ``globals()``, right after the parameters.
+        together: the experiments that the chapter shows; published ones all come from one profile.
     Raises:
         UserError: a mistyped name, a wrong type, a value out of range.
     """
-    results = results_of_notebook(namespace)
+    results = results_of_notebook(namespace, *together)
     apply_style()
     set_matplotlib_formats("svg", metadata={"Date": None})
     return results
@@ -32,9 +33,8 @@ def open_chapter(namespace: Mapping[str, Any]) -> Results:
 def show_table(results: Results, number: int) -> HTML:
     """Table ``number`` of the thesis, ours beside published, with a link to its CSV and a note on its scale."""
     summary = results.table(number)
-    rows = summary[summary["mean"].notna()][CSV_COLUMNS]
     note = f'<p class="scale">Here: {results.note(f"table{number}")}. {_spread_note(summary)}</p>'
-    return HTML(compare(summary).to_html() + note + csv_link(rows, f"table{number}"))
+    return HTML(compare(summary).to_html() + note + csv_link(as_csv(summary), f"table{number}"))
 
 
 def _spread_note(summary: pd.DataFrame) -> str:
@@ -47,13 +47,15 @@ def _spread_note(summary: pd.DataFrame) -> str:
 
 def show_frame(frame: pd.DataFrame, name: str) -> HTML:
     """Any other frame as a table, with a link to its CSV."""
-    return HTML(plain(frame, name).to_html() + csv_link(frame, name))
+    return HTML(plain(frame, name).to_html() + csv_link(frame.to_csv(index=False, float_format="%.6g"), name))
 
 
-def scale_note(results: Results, *experiments: str) -> Markdown:
-    """At which scale the numbers of this chapter are."""
-    lines = [f"- {name}: {results.note(name)}" for name in experiments]
-    return Markdown("\n".join(lines))
+def scale_note(results: Results, *numbers: int) -> Markdown:
+    """At which scale these tables are, those of one scale in one line."""
+    lines: dict[str, list[str]] = {}
+    for number in numbers:
+        lines.setdefault(results.note(f"table{number}"), []).append(f"Table {number}")
+    return Markdown("\n".join(f"- {', '.join(names)}: {note}." for note, names in lines.items()))
 
 
 def share(**values: str | float | int) -> None:

@@ -12,7 +12,6 @@ __all__ = [
     "DARK",
     "FULL_WIDTH",
     "MARKERS",
-    "NEUTRAL",
     "OURS",
     "PALETTE",
     "PUBLISHED",
@@ -30,7 +29,7 @@ SMALL_FONT = 7.5  # points: annotations
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#666666")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")  # one beside each colour, which never speaks alone
 OURS, PUBLISHED = PALETTE[0], PALETTE[1]
-NEUTRAL, DARK = "#B8BCC2", "#22262B"
+DARK = "#22262B"
 
 SETTINGS = {
     "figure.dpi": 110,

@@ -6,20 +6,13 @@ import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
-__all__ = ["ABSENT", "CSV_COLUMNS", "compare", "csv_link", "plain"]
+from mi_core.study.results import CSV_COLUMNS
+
+__all__ = ["ABSENT", "compare", "csv_link", "plain"]
 
 ABSENT = "not computed at this profile"
-CSV_COLUMNS = [
-    "table", "row", "split", "metric", "mean", "std", "n", "published_mean", "published_std",
-]  # fmt: skip
-METRIC_NAMES = {"ssim": "SSIM", "mse": "MSE", "f1": "F1", "cross_entropy": "cross-entropy"}
-SPLIT_TEXT = {
-    "target_train": "D_T^T",
-    "target_val": "D_T^V",
-    "shadow_train": "D_S^T",
-    "shadow_val": "D_S^V",
-    "test": "D_F",
-}
+METRIC_NAMES = {"ssim": "SSIM", "mse": "MSE", "f1": "F1", "cross_entropy": "cross-entropy"}  # in this order
+SPLIT_TEXT = {"shadow_validation": "D_S^V", "test": "D_F"}  # the sets of Table 3
 
 
 def compare(summary: pd.DataFrame) -> Styler:
@@ -43,15 +36,16 @@ def compare(summary: pd.DataFrame) -> Styler:
         difference=[_signed(line) for line in (summary["mean"] - summary["published_mean"]).to_numpy(float)],
     )
     metric = cells["metric"].map(METRIC_NAMES)
-    cells["measure"] = metric + ", " + cells["split"].map(SPLIT_TEXT) if number <= 2 else metric
+    cells["measure"] = metric
     lines = ["row"] if number != 3 else ["row", "split"]
-    if number == 2:  # each classifier has its own validation set
-        cells["measure"] = metric + cells["split"].map(lambda name: ", training" if "train" in name else ", validation")
+    if number <= 2:  # each classifier has its own sets
+        cells["measure"] += cells["split"].map(lambda name: ", training" if "train" in name else ", validation")
     if number == 3:
         cells["split"] = cells["split"].map(SPLIT_TEXT)
     wide = cells.pivot(index=lines, columns="measure", values=["ours", "thesis", "difference"])
     order = pd.MultiIndex.from_frame(cells[lines].drop_duplicates()) if number == 3 else cells["row"].unique()
-    measures = cells["measure"].unique()
+    by_metric = cells.sort_values("metric", key=lambda names: names.map(list(METRIC_NAMES).index), kind="stable")
+    measures = by_metric["measure"].unique()
     columns = pd.MultiIndex.from_product([measures, ["ours", "thesis", "difference"]])
     table = wide.swaplevel(axis=1).reindex(index=order, columns=columns).fillna("—").reset_index()
     table.columns = pd.MultiIndex.from_tuples([(a, b) if b else ("", a) for a, b in table.columns])
@@ -61,7 +55,8 @@ def compare(summary: pd.DataFrame) -> Styler:
 
 def plain(frame: pd.DataFrame, name: str) -> Styler:
     """Any frame as a table of the same looks; ``name`` is its unique identifier on the page."""
-    return _styled(frame, name)
+    words = frame.select_dtypes(exclude="number").columns
+    return _styled(frame, name).set_properties(subset=words, **{"text-align": "left", "white-space": "normal"})
 
 
 def _styled(frame: pd.DataFrame, name: str) -> Styler:
@@ -85,8 +80,7 @@ def _signed(difference: float) -> str:
     return "—" if np.isnan(difference) else f"{difference:+.4f}"
 
 
-def csv_link(frame: pd.DataFrame, name: str) -> str:
-    """HTML link that downloads ``frame`` as ``name``.csv; the data are in the link, so it works without a server."""
-    text = frame.to_csv(index=False, float_format="%.6g").encode()
-    data = base64.b64encode(text).decode()
+def csv_link(text: str, name: str) -> str:
+    """HTML link that downloads ``text`` as ``name``.csv; the data are in the link, so it works without a server."""
+    data = base64.b64encode(text.encode()).decode()
     return f'<p class="download"><a download="{name}.csv" href="data:text/csv;base64,{data}">{name}.csv</a></p>'

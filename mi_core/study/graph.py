@@ -17,7 +17,7 @@ from functools import cached_property
 from importlib.resources import files
 from typing import Any
 
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from mi_core.errors import UserError
 from mi_core.study.provenance import describe_machine

@@ -11,13 +11,23 @@ from mi_core.study.experiments import EXPERIMENTS, replicates
 from mi_core.study.graph import Runner, Task
 from mi_core.study.locations import open_store, published_folder
 from mi_core.study.manifest import Entry, read_manifest
-from mi_core.study.paper import SPLIT_NAMES, TABLE_METRICS, published_table
+from mi_core.study.paper import SHORT_SPLITS, TABLE_METRICS, published_table
 from mi_core.study.parameters import PROFILES, Study, check_names, make_study
 from mi_core.study.store import Store
 
-__all__ = ["PUBLISHED", "Results", "estimate", "open_results", "parse_table", "results_of_notebook", "summarise"]
+__all__ = [
+    "PUBLISHED",
+    "Results",
+    "as_csv",
+    "estimate",
+    "open_results",
+    "parse_table",
+    "results_of_notebook",
+    "summarise",
+]
 
 PUBLISHED = "published"
+CSV_COLUMNS = ["table", "row", "split", "metric", "mean", "std", "n", "published_mean", "published_std"]
 
 
 class Results:
@@ -28,10 +38,13 @@ class Results:
         study: the study of the profile; None for "published".
         store: where values are looked up and computed.
         compute: whether missing values are computed (else they are an error).
+        together: experiments whose published frames must come from one profile, the largest that has them all.
     """
 
-    def __init__(self, profile: str, study: Study | None, store: Store, *, compute: bool = True) -> None:
-        self._profile, self.study, self.store = profile, study, store
+    def __init__(
+        self, profile: str, study: Study | None, store: Store, *, compute: bool = True, together: tuple[str, ...] = ()
+    ) -> None:
+        self._profile, self.study, self.store, self._together = profile, study, store, together
         self._compute = compute and study is not None
         self._manifest = read_manifest(published_folder()) if study is None else None
         device, precision = (study.device, study.precision) if study else ("auto", "auto")
@@ -78,12 +91,14 @@ class Results:
         return self.study or PROFILES[self.profile(experiment)]
 
     def _published(self, experiment: str) -> list[Entry]:
+        wanted = {experiment, *self._together}
         for profile in reversed(PROFILES):
-            entries = [e for e in self._manifest if e.experiment == experiment and e.profile == profile]
-            if entries:
+            of_profile = [entry for entry in self._manifest if entry.profile == profile]
+            if wanted <= {entry.experiment for entry in of_profile}:
+                entries = [entry for entry in of_profile if entry.experiment == experiment]
                 return sorted(entries, key=lambda entry: entry.replicate)
         raise UserError(
-            f"no profile of {experiment} is published in {published_folder()}: compute one with "
+            f"no profile with {' and '.join(sorted(wanted))} is published in {published_folder()}: compute one with "
             f"`python -m mi_core run --profile quick --only {experiment}` and publish it, or name a profile."
         )
 
@@ -111,9 +126,14 @@ def _replicate_first(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def open_results(
-    profile: str, changes: Mapping[str, Any] | None = None, *, store: str | Path | None = None, compute: bool = True
+    profile: str,
+    changes: Mapping[str, Any] | None = None,
+    *,
+    store: str | Path | None = None,
+    compute: bool = True,
+    together: tuple[str, ...] = (),
 ) -> Results:
-    """Results of a profile with some parameters changed, or the published ones.
+    """Results of a profile with some parameters changed, or the published ones; see ``Results``.
 
     Raises:
         UserError: unknown profile or parameter, a wrong type, a value out of range, changes to published results.
@@ -129,7 +149,7 @@ def open_results(
         raise UserError(
             f"`{changed[0]}` cannot be changed in published results: name a profile to compute, such as quick, as well."
         )
-    return Results(PUBLISHED, None, open_store(store))
+    return Results(PUBLISHED, None, open_store(store), together=together)
 
 
 def _default(study: Study, name: str) -> Any:
@@ -138,13 +158,14 @@ def _default(study: Study, name: str) -> Any:
     return getattr(study, name) if name in Study.model_fields else getattr(study.protocol, name)
 
 
-def results_of_notebook(namespace: Mapping[str, Any]) -> Results:
+def results_of_notebook(namespace: Mapping[str, Any], *together: str) -> Results:
     """Results for the parameters of a notebook, from the names that its first cells have set.
 
     Papermill sets a mistyped name as readily as a right one, so every name that is set is looked at.
 
     Args:
         namespace: ``globals()``, before anything but parameters and this function has been defined.
+        together: the experiments that the notebook shows.
     Raises:
         UserError: as ``open_results``.
     """
@@ -157,7 +178,7 @@ def results_of_notebook(namespace: Mapping[str, Any]) -> Results:
     profile = changes.pop("profile", PUBLISHED)
     if profile != PUBLISHED and profile not in PROFILES:
         raise UserError(f"`profile` must be published or one of {', '.join(PROFILES)}; got {profile!r}.")
-    return open_results(profile, changes)
+    return open_results(profile, changes, together=together)
 
 
 def parse_table(text: str) -> str:
@@ -202,7 +223,6 @@ def summarise(table: int, frame: pd.DataFrame) -> pd.DataFrame:
     ours = pd.DataFrame({"mean": means.mean(), "std": means.std(ddof=1), "n": means.size()})
     ours["seed_std"] = seeds.std(ddof=0).where(seeds.size() > 1)
     ours = ours.reset_index()
-    ours["split"] = ours["split"].map(SPLIT_NAMES)
     printed = published_table(table).rename(columns={"mean": "published_mean", "std": "published_std"})
     joined = printed.merge(ours, on=keys, how="outer").assign(table=table)
     order = {key: place for place, key in enumerate(dict.fromkeys([*ours["row"], *printed["row"]]))}
@@ -210,5 +230,10 @@ def summarise(table: int, frame: pd.DataFrame) -> pd.DataFrame:
     joined = joined.assign(row_place=place[0], metric_place=place[1]).sort_values(
         ["row_place", "split", "metric_place"]
     )
-    columns = ["table", *keys, "mean", "std", "n", "published_mean", "published_std", "seed_std"]
-    return joined[columns].reset_index(drop=True)
+    return joined[[*CSV_COLUMNS, "seed_std"]].reset_index(drop=True)
+
+
+def as_csv(summary: pd.DataFrame) -> str:
+    """The rows of a summarised table that were computed, as CSV with the names of ``published.csv``."""
+    rows = summary.loc[summary["mean"].notna(), CSV_COLUMNS].replace({"split": SHORT_SPLITS}).astype({"n": int})
+    return rows.to_csv(index=False, float_format="%.6g")
