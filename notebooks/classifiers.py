@@ -1,9 +1,14 @@
 # ---
 # jupyter:
 #   jupytext:
-#     formats: ipynb,py:percent
 #     cell_metadata_filter: tags,mystnb,-all
+#     formats: ipynb,py:percent
 #     notebook_metadata_filter: kernelspec,jupytext,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -37,11 +42,11 @@ results = open_chapter(globals(), "table1", "table2", "architecture", "confusion
 # %% [markdown]
 # ## The network
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-classifier-blocks", "caption": "The classifier's blocks (thesis Fig 1). Shapes are read off a forward pass."}, "image": {"alt": "A row of boxes from a 1 by 32 by 32 image through feature maps of 128, 256 and 512 channels to 50 activations and 10 outputs."}}
+# %% mystnb={"figure": {"caption": "The classifier's blocks (thesis Fig 1). Shapes are read off a forward pass.", "name": "fig-classifier-blocks"}, "image": {"alt": "A row of boxes from a 1 by 32 by 32 image through feature maps of 128, 256 and 512 channels to 50 activations and 10 outputs."}} tags=["hide-input"]
 layers = results.frame("architecture")
 layer_blocks(layers, "classifier")
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-classifier-layers", "caption": "Layers of target and shadow (thesis Fig 25)."}, "image": {"alt": "A list of the classifier's layers with their output shapes and parameter counts."}}
+# %% mystnb={"figure": {"caption": "Layers of target and shadow (thesis Fig 25).", "name": "fig-classifier-layers"}, "image": {"alt": "A list of the classifier's layers with their output shapes and parameter counts."}} tags=["hide-input"]
 layer_table(layers, "classifier")
 
 # %% [markdown]
@@ -53,7 +58,7 @@ layer_table(layers, "classifier")
 # %% tags=["hide-input"]
 show_table(results, 1)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-heads", "caption": "Weighted F1 on the target's validation set for each head, ours beside the thesis's mean and spread (Table 1)."}, "image": {"alt": "Dot plot with ten rows, one for each head; ours as dots, the thesis's as diamonds with error bars."}}
+# %% mystnb={"figure": {"caption": "Weighted F1 on the target's validation set for each head, ours beside the thesis's mean and spread (Table 1).", "name": "fig-heads"}, "image": {"alt": "Dot plot with ten rows, one for each head; ours as dots, the thesis's as diamonds with error bars."}} tags=["hide-input"]
 figures.head_comparison(results.frame("table1"), published_table(1), "f1", "target_validation")
 
 # %% tags=["remove-input"]
@@ -81,10 +86,10 @@ share(f1_t=pair.loc["M_T", "mean"], f1_s=pair.loc["M_S", "mean"])
 share(p_t=pair.loc["M_T", "published_mean"], p_s=pair.loc["M_S", "published_mean"])
 share(gap=abs(pair.loc["M_T", "mean"] - pair.loc["M_S", "mean"]), profile2=results.profile("table2"))
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-confusion", "caption": "Confusion matrices of the target on its validation set and of the shadow on its own (thesis Fig 7). Colours are shares of a row, numbers are images."}, "image": {"alt": "Two ten by ten matrices with nearly all images on the diagonal."}}
+# %% mystnb={"figure": {"caption": "Confusion matrices of the target on its validation set and of the shadow on its own (thesis Fig 7). Colours are shares of a row, numbers are images.", "name": "fig-confusion"}, "image": {"alt": "Two ten by ten matrices with nearly all images on the diagonal."}} tags=["hide-input"]
 figures.confusion_matrices(results.frame("confusion").query("replicate == 0"))
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-classifier-curves", "caption": "Losses of target and shadow after each epoch. Training losses are means over an epoch's batches with dropout on."}, "image": {"alt": "Four falling curves, training and validation loss of both classifiers."}}
+# %% mystnb={"figure": {"caption": "Losses of target and shadow after each epoch. Training losses are means over an epoch's batches with dropout on.", "name": "fig-classifier-curves"}, "image": {"alt": "Four falling curves, training and validation loss of both classifiers."}} tags=["hide-input"]
 figures.training_curves(results.frame("curves").query("replicate == 0"), rows=["M_T", "M_S"])
 
 # %% [markdown]

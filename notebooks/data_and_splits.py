@@ -1,9 +1,14 @@
 # ---
 # jupyter:
 #   jupytext:
-#     formats: ipynb,py:percent
 #     cell_metadata_filter: tags,mystnb,-all
+#     formats: ipynb,py:percent
 #     notebook_metadata_filter: kernelspec,jupytext,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -50,7 +55,7 @@ show_frame(sizes.reset_index(), "splits")
 # The draw is balanced but the halving is not stratified: in $D_T^T$ the smallest class has {glue:text}`smallest` images and the
 # largest {glue:text}`largest`, as in the thesis's histograms.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-class-counts", "caption": "Images per class in the target's training set, the shadow's training set and the final test set (thesis Fig 3). Every replicate of this report draws its own; this is the first."}, "image": {"alt": "Three bar charts with ten bars each; bars within a chart differ by a few per cent."}}
+# %% mystnb={"figure": {"caption": "Images per class in the target's training set, the shadow's training set and the final test set (thesis Fig 3). Every replicate of this report draws its own; this is the first.", "name": "fig-class-counts"}, "image": {"alt": "Three bar charts with ten bars each; bars within a chart differ by a few per cent."}} tags=["hide-input"]
 class_histograms(first)
 
 # %% [markdown]

@@ -1,9 +1,14 @@
 # ---
 # jupyter:
 #   jupytext:
-#     formats: ipynb,py:percent
 #     cell_metadata_filter: tags,mystnb,-all
+#     formats: ipynb,py:percent
 #     notebook_metadata_filter: kernelspec,jupytext,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -44,7 +49,7 @@ results = open_chapter(globals(), "table3", "starts", "search", "gallery")
 # %% [markdown]
 # ## Where it begins
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-starts", "caption": "The three initial images (thesis Fig 4): random pixels, one specific image of the predicted class, and the average of the class, both from the attacker's own $D_S^T$."}, "image": {"alt": "Three rows of ten pictures: noise, one handwritten digit of each class, and the blurred average of each class."}}
+# %% mystnb={"figure": {"caption": "The three initial images (thesis Fig 4): random pixels, one specific image of the predicted class, and the average of the class, both from the attacker's own $D_S^T$.", "name": "fig-starts"}, "image": {"alt": "Three rows of ten pictures: noise, one handwritten digit of each class, and the blurred average of each class."}} tags=["hide-input"]
 figures.start_grid(results.frame("starts").query("replicate == 0"))
 
 # %% [markdown]
@@ -54,7 +59,7 @@ figures.start_grid(results.frame("starts").query("replicate == 0"))
 # The thesis searches $\lambda_{L2}$ and $\lambda_{TV}$ at random, coarsely and then around the best pair, and fixes one
 # pair for all that follows. This report uses that published pair in all tables; its own search is {numref}`fig-search`.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-search", "caption": "Search of the two weights (thesis Fig 8): each point is one draw, coloured by the mean SSIM of reconstructions of the attacker's own images."}, "image": {"alt": "Scatter plot with logarithmic axes, lambda L2 against lambda TV; one point is ringed as the best, the thesis's pair is marked."}}
+# %% mystnb={"figure": {"caption": "Search of the two weights (thesis Fig 8): each point is one draw, coloured by the mean SSIM of reconstructions of the attacker's own images.", "name": "fig-search"}, "image": {"alt": "Scatter plot with logarithmic axes, lambda L2 against lambda TV; one point is ringed as the best, the thesis's pair is marked."}} tags=["hide-input"]
 trials = results.frame("search").query("replicate == 0")
 figures.search_scatter(trials, published=THESIS_REGULARISERS)
 
@@ -86,7 +91,7 @@ ranked = table.xs("test", level="split")["mean"].sort_values()
 share(best_start=ranked.index[-1].replace("_", " "), profile3=results.profile("table3"))
 share(steps=results.sizes("table3").steps)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-start-scores", "caption": "SSIM of every reconstruction of $D_F$, by initial image."}, "image": {"alt": "Three distributions of SSIM, one for each initial image."}}
+# %% mystnb={"figure": {"caption": "SSIM of every reconstruction of $D_F$, by initial image.", "name": "fig-start-scores"}, "image": {"alt": "Three distributions of SSIM, one for each initial image."}} tags=["hide-input"]
 figures.score_distributions(results.frame("table3").query("split == 'test'"), "ssim")
 
 # %% [markdown]
@@ -106,11 +111,11 @@ scores = results.frame("table3").query("replicate == 0 and split == 'test'")
 gallery = results.frame("gallery").query("replicate == 0")
 rows = ["target", "X~/random", "X~/class_instance", "X~/class_average"]
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-strip-starts-best", "caption": "Targets (thesis Fig 9) and their reconstructions from random pixels, an instance, and the class average (Figs 10, 11, 12): the image of each class that reconstructs best from the class average."}, "image": {"alt": "Four rows of ten digits: targets, noisy reconstructions, and two rows of clearer ones."}}
+# %% mystnb={"figure": {"caption": "Targets (thesis Fig 9) and their reconstructions from random pixels, an instance, and the class average (Figs 10, 11, 12): the image of each class that reconstructs best from the class average.", "name": "fig-strip-starts-best"}, "image": {"alt": "Four rows of ten digits: targets, noisy reconstructions, and two rows of clearer ones."}} tags=["hide-input"]
 figures.strip(gallery, rows, figures.select_images(scores, "class_average", how="best"))
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-strip-starts-random", "caption": "The same for one image per class drawn at random."}, "image": {"alt": "Four rows of ten digits; reconstructions resemble their class more than their target."}}
+# %% mystnb={"figure": {"caption": "The same for one image per class drawn at random.", "name": "fig-strip-starts-random"}, "image": {"alt": "Four rows of ten digits; reconstructions resemble their class more than their target."}} tags=["hide-input"]
 figures.strip(gallery, rows, figures.select_images(scores, "class_average", how="random"))
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-strip-starts-worst", "caption": "The same for the image of each class that reconstructs worst."}, "image": {"alt": "Four rows of ten digits; the reconstructions miss slant, thickness and sometimes the class of their targets."}}
+# %% mystnb={"figure": {"caption": "The same for the image of each class that reconstructs worst.", "name": "fig-strip-starts-worst"}, "image": {"alt": "Four rows of ten digits; the reconstructions miss slant, thickness and sometimes the class of their targets."}} tags=["hide-input"]
 figures.strip(gallery, rows, figures.select_images(scores, "class_average", how="worst"))

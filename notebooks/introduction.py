@@ -1,9 +1,14 @@
 # ---
 # jupyter:
 #   jupytext:
-#     formats: ipynb,py:percent
 #     cell_metadata_filter: tags,mystnb,-all
+#     formats: ipynb,py:percent
 #     notebook_metadata_filter: kernelspec,jupytext,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -40,7 +45,7 @@ results = open_chapter(globals(), "table1", "table2", "table3", "table4", "table
 # %% [markdown]
 # ## One picture
 
-# %% tags=["remove-input"] mystnb={"figure": {"name": "fig-overview", "caption": "One image per class, drawn at random, not chosen. From above: the image that the target saw; the gradient reconstruction from the class average; the inverse model on the output vector; on the gradient reconstruction; and the same when the target hides all but its largest output."}, "image": {"alt": "Five rows of ten digits: true images, and four kinds of reconstruction, which look like blurred typical digits of the predicted class."}}
+# %% mystnb={"figure": {"caption": "One image per class, drawn at random, not chosen. From above: the image that the target saw; the gradient reconstruction from the class average; the inverse model on the output vector; on the gradient reconstruction; and the same when the target hides all but its largest output.", "name": "fig-overview"}, "image": {"alt": "Five rows of ten digits: true images, and four kinds of reconstruction, which look like blurred typical digits of the predicted class."}} tags=["remove-input"]
 scores = results.frame("table4").query("replicate == 0")
 gallery = results.frame("gallery").query("replicate == 0")
 drawn = select_images(scores, "M_I(X~)", how="random")

@@ -1,9 +1,14 @@
 # ---
 # jupyter:
 #   jupytext:
-#     formats: ipynb,py:percent
 #     cell_metadata_filter: tags,mystnb,-all
+#     formats: ipynb,py:percent
 #     notebook_metadata_filter: kernelspec,jupytext,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -37,11 +42,11 @@ results = open_chapter(globals(), "table3", "table4", "architecture", "curves", 
 # %% [markdown]
 # ## The inverse model
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-inverse-blocks", "caption": "The inverse model's blocks (thesis Fig 2), here with the ten outputs as input; A_L has 50 numbers, X~ 1,024."}, "image": {"alt": "A row of boxes from ten inputs through feature maps of 512, 256 and 128 channels to a 1 by 32 by 32 image."}}
+# %% mystnb={"figure": {"caption": "The inverse model's blocks (thesis Fig 2), here with the ten outputs as input; A_L has 50 numbers, X~ 1,024.", "name": "fig-inverse-blocks"}, "image": {"alt": "A row of boxes from ten inputs through feature maps of 512, 256 and 128 channels to a 1 by 32 by 32 image."}} tags=["hide-input"]
 layers = results.frame("architecture")
 layer_blocks(layers, "inverse model")
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-inverse-layers", "caption": "Layers of the inverse model (thesis Fig 26)."}, "image": {"alt": "A list of the inverse model's layers with their output shapes and parameter counts."}}
+# %% mystnb={"figure": {"caption": "Layers of the inverse model (thesis Fig 26).", "name": "fig-inverse-layers"}, "image": {"alt": "A list of the inverse model's layers with their output shapes and parameter counts."}} tags=["hide-input"]
 layer_table(layers, "inverse model")
 
 # %% [markdown]
@@ -55,10 +60,10 @@ layer_table(layers, "inverse model")
 # %% tags=["hide-input"]
 show_table(results, 4)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-combinations-ssim", "caption": "SSIM on $D_F$ for each combination: ours, its spread over images, and the published mean and spread (Table 4)."}, "image": {"alt": "Dot plot, one line for each combination of inputs; ours as dots, the thesis's as diamonds."}}
+# %% mystnb={"figure": {"caption": "SSIM on $D_F$ for each combination: ours, its spread over images, and the published mean and spread (Table 4).", "name": "fig-combinations-ssim"}, "image": {"alt": "Dot plot, one line for each combination of inputs; ours as dots, the thesis's as diamonds."}} tags=["hide-input"]
 figures.score_comparison(results.frame("table4"), published_table(4), "ssim")
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-combinations-mse", "caption": "MSE on $D_F$ for each combination (Table 4); lower is better."}, "image": {"alt": "Dot plot of MSE, one line for each combination of inputs."}}
+# %% mystnb={"figure": {"caption": "MSE on $D_F$ for each combination (Table 4); lower is better.", "name": "fig-combinations-mse"}, "image": {"alt": "Dot plot of MSE, one line for each combination of inputs."}} tags=["hide-input"]
 figures.score_comparison(results.frame("table4"), published_table(4), "mse")
 
 # %% tags=["remove-input"]
@@ -82,7 +87,7 @@ share(note=results.note("table4"))
 # Validation outputs here are the shadow's own on $D_S^V$: the gap to the scores on $D_F$ above is what is lost between shadow and
 # target.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-inverse-curves", "caption": "Loss (one minus SSIM) of four inverse models after each epoch, on $D_S^T$ (solid) and on $D_S^V$ (dashed), both with outputs of the shadow."}, "image": {"alt": "Falling curves of training and validation loss of four inverse models."}}
+# %% mystnb={"figure": {"caption": "Loss (one minus SSIM) of four inverse models after each epoch, on $D_S^T$ (solid) and on $D_S^V$ (dashed), both with outputs of the shadow.", "name": "fig-inverse-curves"}, "image": {"alt": "Falling curves of training and validation loss of four inverse models."}} tags=["hide-input"]
 curves = results.frame("curves").query("replicate == 0")
 figures.training_curves(curves, rows=["M_I(O)", "M_I(A_L)", "M_I(X~)", "M_I(O+X~)"])
 
@@ -100,32 +105,32 @@ gallery = results.frame("gallery").query("replicate == 0")
 def pictures(row, how="best"):
     return figures.strip(gallery, ["target", row], figures.select_images(scores, row, how=how))
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-strip-x", "caption": "Targets and $M_I(\\tilde{X})$ (thesis Figs 13 and 14): the best image of each class."}, "image": {"alt": "Two rows of ten digits: targets, and their reconstructions by the inverse model on the gradient reconstruction."}}
+# %% mystnb={"figure": {"caption": "Targets and $M_I(\\tilde{X})$ (thesis Figs 13 and 14): the best image of each class.", "name": "fig-strip-x"}, "image": {"alt": "Two rows of ten digits: targets, and their reconstructions by the inverse model on the gradient reconstruction."}} tags=["hide-input"]
 pictures("M_I(X~)")
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-strip-o", "caption": "Targets and $M_I(O)$ (thesis Fig 27): the best image of each class."}, "image": {"alt": "Two rows of ten digits: targets, and their reconstructions by the inverse model on the output vector."}}
+# %% mystnb={"figure": {"caption": "Targets and $M_I(O)$ (thesis Fig 27): the best image of each class.", "name": "fig-strip-o"}, "image": {"alt": "Two rows of ten digits: targets, and their reconstructions by the inverse model on the output vector."}} tags=["hide-input"]
 pictures("M_I(O)")
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-strip-a", "caption": "Targets and $M_I(A_L)$ (thesis Fig 28): the best image of each class."}, "image": {"alt": "Two rows of ten digits: targets, and their reconstructions by the inverse model on the recovered activations."}}
+# %% mystnb={"figure": {"caption": "Targets and $M_I(A_L)$ (thesis Fig 28): the best image of each class.", "name": "fig-strip-a"}, "image": {"alt": "Two rows of ten digits: targets, and their reconstructions by the inverse model on the recovered activations."}} tags=["hide-input"]
 pictures("M_I(A_L)")
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-strip-oa", "caption": "Targets and $M_I(O, A_L)$ (thesis Fig 29): the best image of each class."}, "image": {"alt": "Two rows of ten digits: targets, and their reconstructions by the inverse model on outputs and activations."}}
+# %% mystnb={"figure": {"caption": "Targets and $M_I(O, A_L)$ (thesis Fig 29): the best image of each class.", "name": "fig-strip-oa"}, "image": {"alt": "Two rows of ten digits: targets, and their reconstructions by the inverse model on outputs and activations."}} tags=["hide-input"]
 pictures("M_I(O+A_L)")
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-strip-ox", "caption": "Targets and $M_I(O, \\tilde{X})$ (thesis Fig 30): the best image of each class."}, "image": {"alt": "Two rows of ten digits: targets, and their reconstructions by the inverse model on outputs and gradient reconstruction."}}
+# %% mystnb={"figure": {"caption": "Targets and $M_I(O, \\tilde{X})$ (thesis Fig 30): the best image of each class.", "name": "fig-strip-ox"}, "image": {"alt": "Two rows of ten digits: targets, and their reconstructions by the inverse model on outputs and gradient reconstruction."}} tags=["hide-input"]
 pictures("M_I(O+X~)")
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-strip-ax", "caption": "Targets and $M_I(A_L, \\tilde{X})$ (thesis Fig 31): the best image of each class."}, "image": {"alt": "Two rows of ten digits: targets, and their reconstructions by the inverse model on activations and gradient reconstruction."}}
+# %% mystnb={"figure": {"caption": "Targets and $M_I(A_L, \\tilde{X})$ (thesis Fig 31): the best image of each class.", "name": "fig-strip-ax"}, "image": {"alt": "Two rows of ten digits: targets, and their reconstructions by the inverse model on activations and gradient reconstruction."}} tags=["hide-input"]
 pictures("M_I(A_L+X~)")
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-strip-oax", "caption": "Targets and $M_I(O, A_L, \\tilde{X})$ (thesis Fig 32): the best image of each class."}, "image": {"alt": "Two rows of ten digits: targets, and their reconstructions by the inverse model on all three inputs."}}
+# %% mystnb={"figure": {"caption": "Targets and $M_I(O, A_L, \\tilde{X})$ (thesis Fig 32): the best image of each class.", "name": "fig-strip-oax"}, "image": {"alt": "Two rows of ten digits: targets, and their reconstructions by the inverse model on all three inputs."}} tags=["hide-input"]
 pictures("M_I(O+A_L+X~)")
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-strip-x-random", "caption": "Targets and $M_I(\\tilde{X})$: one image per class drawn at random."}, "image": {"alt": "Two rows of ten digits: targets drawn at random, and their reconstructions."}}
+# %% mystnb={"figure": {"caption": "Targets and $M_I(\\tilde{X})$: one image per class drawn at random.", "name": "fig-strip-x-random"}, "image": {"alt": "Two rows of ten digits: targets drawn at random, and their reconstructions."}} tags=["hide-input"]
 pictures("M_I(X~)", how="random")
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-strip-x-worst", "caption": "Targets and $M_I(\\tilde{X})$: the worst image of each class."}, "image": {"alt": "Two rows of ten digits: the worst reconstructed targets, and what the inverse model made of them."}}
+# %% mystnb={"figure": {"caption": "Targets and $M_I(\\tilde{X})$: the worst image of each class.", "name": "fig-strip-x-worst"}, "image": {"alt": "Two rows of ten digits: the worst reconstructed targets, and what the inverse model made of them."}} tags=["hide-input"]
 pictures("M_I(X~)", how="worst")
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-strip-o-random", "caption": "Targets and $M_I(O)$: one image per class drawn at random."}, "image": {"alt": "Two rows of ten digits: targets drawn at random, and their reconstructions."}}
+# %% mystnb={"figure": {"caption": "Targets and $M_I(O)$: one image per class drawn at random.", "name": "fig-strip-o-random"}, "image": {"alt": "Two rows of ten digits: targets drawn at random, and their reconstructions."}} tags=["hide-input"]
 pictures("M_I(O)", how="random")

@@ -1,9 +1,14 @@
 # ---
 # jupyter:
 #   jupytext:
-#     formats: ipynb,py:percent
 #     cell_metadata_filter: tags,mystnb,-all
+#     formats: ipynb,py:percent
 #     notebook_metadata_filter: kernelspec,jupytext,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -41,7 +46,7 @@ results = open_chapter(globals(), "table5", "gallery")
 # %% tags=["hide-input"]
 show_table(results, 5)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-rounding", "caption": "SSIM on $D_F$ with exact and with rounded outputs, ours beside the thesis's (Table 5)."}, "image": {"alt": "Dot plot with four rows; exact and rounded rows of the same model lie on top of each other."}}
+# %% mystnb={"figure": {"caption": "SSIM on $D_F$ with exact and with rounded outputs, ours beside the thesis's (Table 5).", "name": "fig-rounding"}, "image": {"alt": "Dot plot with four rows; exact and rounded rows of the same model lie on top of each other."}} tags=["hide-input"]
 figures.score_comparison(results.frame("table5"), published_table(5), "ssim")
 
 # %% tags=["remove-input"]
@@ -57,7 +62,7 @@ share(note=results.note("table5"))
 # {glue:text}`o_largest` at most; that of $M_I(\tilde{X})$ by {glue:text}`x_mean` and {glue:text}`x_largest`. Scale:
 # {glue:text}`note`.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-strip-rounding", "caption": "One image per class drawn at random: targets, and reconstructions from exact and rounded outputs."}, "image": {"alt": "Five rows of ten digits; rows with exact and rounded outputs cannot be told apart by eye."}}
+# %% mystnb={"figure": {"caption": "One image per class drawn at random: targets, and reconstructions from exact and rounded outputs.", "name": "fig-strip-rounding"}, "image": {"alt": "Five rows of ten digits; rows with exact and rounded outputs cannot be told apart by eye."}} tags=["hide-input"]
 scores = frame.query("replicate == 0")
 gallery = results.frame("gallery").query("replicate == 0")
 rows = ["target", "M_I(O)", "M_I(O)/rounded", "M_I(X~)", "M_I(X~)/rounded"]

@@ -1,9 +1,14 @@
 # ---
 # jupyter:
 #   jupytext:
-#     formats: ipynb,py:percent
 #     cell_metadata_filter: tags,mystnb,-all
+#     formats: ipynb,py:percent
 #     notebook_metadata_filter: kernelspec,jupytext,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -39,10 +44,10 @@ results = open_chapter(globals(), "table6", "gallery")
 # %% tags=["hide-input"]
 show_table(results, 6)
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-truncation-ssim", "caption": "SSIM on $D_F$ as fewer outputs are visible, ours beside the thesis's (Table 6)."}, "image": {"alt": "Dot plot with eight rows, two models at four values of k."}}
+# %% mystnb={"figure": {"caption": "SSIM on $D_F$ as fewer outputs are visible, ours beside the thesis's (Table 6).", "name": "fig-truncation-ssim"}, "image": {"alt": "Dot plot with eight rows, two models at four values of k."}} tags=["hide-input"]
 figures.score_comparison(results.frame("table6"), published_table(6), "ssim")
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-truncation-mse", "caption": "MSE on $D_F$ as fewer outputs are visible (Table 6); lower is better."}, "image": {"alt": "Dot plot of MSE with eight rows, two models at four values of k."}}
+# %% mystnb={"figure": {"caption": "MSE on $D_F$ as fewer outputs are visible (Table 6); lower is better.", "name": "fig-truncation-mse"}, "image": {"alt": "Dot plot of MSE with eight rows, two models at four values of k."}} tags=["hide-input"]
 figures.score_comparison(results.frame("table6"), published_table(6), "mse")
 
 # %% tags=["remove-input"]
@@ -77,14 +82,14 @@ def pictures(model, how):
     rows |= {f"M_I({model})/k={k}": f"$k = {k}$" for k in (5, 3, 1)}
     return figures.strip(gallery, rows, figures.select_images(scores, f"M_I({model})/k=10", how=how))
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-strip-truncation-o", "caption": "Targets (thesis Fig 15) and $M_I(O)$ with ten, five, three and one visible outputs (Figs 16 to 19): the images that score best at ten."}, "image": {"alt": "Five rows of ten digits; lower rows, with fewer visible outputs, become more alike and more typical of their class."}}
+# %% mystnb={"figure": {"caption": "Targets (thesis Fig 15) and $M_I(O)$ with ten, five, three and one visible outputs (Figs 16 to 19): the images that score best at ten.", "name": "fig-strip-truncation-o"}, "image": {"alt": "Five rows of ten digits; lower rows, with fewer visible outputs, become more alike and more typical of their class."}} tags=["hide-input"]
 pictures("O", "best")
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-strip-truncation-x", "caption": "Targets (thesis Fig 20) and $M_I(\\tilde{X})$ with ten, five, three and one visible outputs (Figs 21 to 24): the images that score best at ten."}, "image": {"alt": "Five rows of ten digits; lower rows become more typical of their class."}}
+# %% mystnb={"figure": {"caption": "Targets (thesis Fig 20) and $M_I(\\tilde{X})$ with ten, five, three and one visible outputs (Figs 21 to 24): the images that score best at ten.", "name": "fig-strip-truncation-x"}, "image": {"alt": "Five rows of ten digits; lower rows become more typical of their class."}} tags=["hide-input"]
 pictures("X~", "best")
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-strip-truncation-o-random", "caption": "$M_I(O)$ for one image per class drawn at random."}, "image": {"alt": "Five rows of ten digits drawn at random, with fewer visible outputs from row to row."}}
+# %% mystnb={"figure": {"caption": "$M_I(O)$ for one image per class drawn at random.", "name": "fig-strip-truncation-o-random"}, "image": {"alt": "Five rows of ten digits drawn at random, with fewer visible outputs from row to row."}} tags=["hide-input"]
 pictures("O", "random")
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-strip-truncation-x-worst", "caption": "$M_I(\\tilde{X})$ for the image of each class that scores worst at ten visible outputs."}, "image": {"alt": "Five rows of ten digits with the worst reconstructions, with fewer visible outputs from row to row."}}
+# %% mystnb={"figure": {"caption": "$M_I(\\tilde{X})$ for the image of each class that scores worst at ten visible outputs.", "name": "fig-strip-truncation-x-worst"}, "image": {"alt": "Five rows of ten digits with the worst reconstructions, with fewer visible outputs from row to row."}} tags=["hide-input"]
 pictures("X~", "worst")

@@ -1,9 +1,14 @@
 # ---
 # jupyter:
 #   jupytext:
-#     formats: ipynb,py:percent
 #     cell_metadata_filter: tags,mystnb,-all
+#     formats: ipynb,py:percent
 #     notebook_metadata_filter: kernelspec,jupytext,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -35,7 +40,7 @@ results = open_chapter(globals())
 # prepares from each output vector the gradient reconstruction $\tilde{X}$ ({doc}`gradient_reconstructions`) and the
 # activations $A_L$. The inverse model learns to give his images back.
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-training-workflow", "caption": "Training workflow (thesis Fig 5)."}, "image": {"alt": "Diagram: shadow training images go through the shadow to output vectors; from these come gradient reconstructions and activations; a combination of the three feeds the inverse model, whose reconstruction is compared with the image by SSIM."}}
+# %% mystnb={"figure": {"caption": "Training workflow (thesis Fig 5).", "name": "fig-training-workflow"}, "image": {"alt": "Diagram: shadow training images go through the shadow to output vectors; from these come gradient reconstructions and activations; a combination of the three feeds the inverse model, whose reconstruction is compared with the image by SSIM."}} tags=["hide-input"]
 workflow("training")
 
 # %% [markdown]
@@ -46,5 +51,5 @@ workflow("training")
 # the true images. The diagram is the gray-box attack of the thesis's text; its code takes the last linear layer of the
 # *target* for the $A_L$ of $D_F$ ({doc}`../pages/threat_model`).
 
-# %% tags=["hide-input"] mystnb={"figure": {"name": "fig-testing-workflow", "caption": "Testing workflow (thesis Fig 6)."}, "image": {"alt": "Diagram: a test image goes through the target and an optional defence to an output vector; the attacker prepares gradient reconstructions and activations through the shadow, and the trained inverse model gives a reconstruction that is scored by SSIM and MSE."}}
+# %% mystnb={"figure": {"caption": "Testing workflow (thesis Fig 6).", "name": "fig-testing-workflow"}, "image": {"alt": "Diagram: a test image goes through the target and an optional defence to an output vector; the attacker prepares gradient reconstructions and activations through the shadow, and the trained inverse model gives a reconstruction that is scored by SSIM and MSE."}} tags=["hide-input"]
 workflow("testing")
