@@ -174,7 +174,8 @@ def main() -> None:
     """Run the command line: one sentence and exit code 2 for bad input, 130 when interrupted."""
     try:
         cli(standalone_mode=False)
-    except click.exceptions.Abort:
+    except (click.exceptions.Abort, KeyboardInterrupt):  # click turns the one into the other
+        click.echo("\nInterrupted; nothing finished is lost. The same command goes on from here.", err=True)
         sys.exit(130)
     except click.ClickException as error:
         error.show()
@@ -182,6 +183,3 @@ def main() -> None:
     except UserError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        click.echo("\nInterrupted; nothing finished is lost. The same command goes on from here.", err=True)
-        sys.exit(130)
