@@ -1,6 +1,7 @@
 """The command line, ``python -m mi_core``."""
 
 import io
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from mi_core.study.experiments import EXPERIMENTS, replicates
 from mi_core.study.graph import all_tasks
 from mi_core.study.locations import open_store, published_folder
 from mi_core.study.manifest import publish as publish_profile
+from mi_core.study.manifest import publishable
 from mi_core.study.parameters import PROFILES, Protocol, Study, make_study
 from mi_core.study.results import PUBLISHED, as_csv, estimate, open_results, parse_table
 
@@ -68,6 +70,8 @@ def run(
     results = open_results(profile, _changes(parameters, device=device), store=store)
     experiments = [parse_table(name) for name in names] or list(EXPERIMENTS)
     tasks = [EXPERIMENTS[name](each) for each in replicates(results.study) for name in experiments]
+    if not names:  # all that can be published
+        tasks = [task for each in replicates(results.study) for task in publishable(each).values()]
     missing = results.runner.missing(tasks)
     if missing:
         click.echo(estimate(missing), err=True)
@@ -117,7 +121,8 @@ def table(table: str, profile: str, csv: bool, parameters: tuple[tuple[str, str]
 @click.argument("name")
 @parameter_option
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Executed copy; executed/NAME.ipynb.")
-def chapter(name: str, parameters: tuple[tuple[str, str], ...], output: Path | None) -> None:
+@store_option
+def chapter(name: str, parameters: tuple[tuple[str, str], ...], output: Path | None, store: Path | None) -> None:
     """Execute one chapter through papermill with validated parameters."""
     from mi_core.report.chapters import execute_chapter
 
@@ -126,6 +131,8 @@ def chapter(name: str, parameters: tuple[tuple[str, str], ...], output: Path | N
     if profile != PUBLISHED and profile not in PROFILES:
         make_study(str(profile))  # says which profiles there are
     open_results(str(profile), {key: value for key, value in changes.items() if key != "profile"})
+    if store is not None:
+        os.environ["MI_CORE_STORE"] = str(store.resolve())  # the notebook's kernel inherits it
     path = execute_chapter(name, changes, output or Path("executed") / f"{name}.ipynb")
     click.echo(f"Executed: {path}")
 

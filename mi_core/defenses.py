@@ -5,7 +5,7 @@ from torch import Tensor
 
 from mi_core.data import CLASSES
 
-__all__ = ["round_outputs", "truncate_outputs"]
+__all__ = ["label_only", "round_outputs", "truncate_outputs"]
 
 
 def round_outputs(outputs: Tensor, decimals: int = 1) -> Tensor:
@@ -58,6 +58,23 @@ def truncate_outputs(outputs: Tensor, k: int, *, fill: str = "zero") -> Tensor:
     kept_values, kept = kept_values[:, :k], kept[:, :k]
     filled = torch.zeros_like(outputs) if fill == "zero" else kept_values[:, -1:].expand_as(outputs).clone()
     return filled.scatter(1, kept, kept_values)
+
+
+def label_only(outputs: Tensor) -> Tensor:
+    """Answer with nothing but the predicted class, as a vector of zeros and a one.
+
+    Args:
+        outputs: (n, c) float.
+    Returns:
+        (n, c), a new tensor of the same dtype and device.
+    Raises:
+        ValueError: ``outputs`` is not two-dimensional.
+    Example:
+        >>> label_only(torch.tensor([[3.0, -1.0, 2.0]]))
+        tensor([[1., 0., 0.]])
+    """
+    _check_outputs(outputs)
+    return torch.nn.functional.one_hot(outputs.argmax(1), outputs.shape[1]).to(outputs.dtype)
 
 
 def _check_outputs(outputs: Tensor) -> None:

@@ -52,14 +52,14 @@ def keys(study: Study) -> dict[str, set[str]]:
 
 
 # Stages that see nothing of the classifiers or the attack.
-DATA = {"splits", "class_counts", "starts"}
+DATA = {"splits", "auxiliary", "class_counts", "starts"}
 SCORES = {"scores", "score_table", "gallery"}
 INVERSE = {"inverse_model", "inverse_reconstructions", "curves"} | SCORES
 GRADIENT = {"reconstructions"} | INVERSE
 SEARCH = {"search_trial", "search"}
 ACTIVATIONS = {"activations"} | INVERSE
 CLASSIFIERS = {"classifier", "classifier_scores", "confusion_counts", "curves", "outputs", "defended"}
-ATTACK = GRADIENT | ACTIVATIONS | {"defended"}
+ATTACK = GRADIENT | ACTIVATIONS | {"defended", "baseline"}
 EVERYTHING = DATA | CLASSIFIERS | SEARCH | ATTACK
 
 MOVED = {
@@ -73,7 +73,7 @@ MOVED = {
     "head_epochs": (2, {"classifier", "classifier_scores"}),
     "validation_images": (64, EVERYTHING - DATA),
     "attack_training": (96, {"outputs", "defended"} | ATTACK),
-    "attack_validation": (64, {"outputs"} | ATTACK - {"defended"}),
+    "attack_validation": (64, {"outputs"} | ATTACK - {"defended", "baseline"}),
     "attack_test": (64, {"outputs", "defended"} | ATTACK - {"inverse_model", "curves"}),
     "steps": (4, GRADIENT | SEARCH),
     "inverse_epochs": (2, INVERSE),
@@ -92,7 +92,7 @@ MOVED = {
     "search_plan": ("text", set()),  # the caps of the smoke profile are below both plans
     "activation_weights": ("shadow", {"inverse_reconstructions", "activations", "scores", "score_table", "gallery"}),
     "activation_update": ("gradient_descent", ACTIVATIONS),
-    "inverse_hidden": ("relu", INVERSE),
+    "inverse_hidden": ("relu", INVERSE | {"architecture"}),
     "round_training": (True, {"defended", *GRADIENT} - {"curves"}),
     "truncation_fill": ("lowest_remaining", {"defended", *GRADIENT} - {"curves"}),
     "outputs": ("probabilities", {"outputs", "defended"} | SEARCH | ATTACK),
@@ -136,8 +136,20 @@ def test_rows_that_are_one_experiment_are_one_task() -> None:
         assert exact == rounded  # under CODE the rounded row evaluates the very same trained model
 
 
-def test_a_replicate_trains_13_inverse_models_and_12_classifiers() -> None:
+def test_no_stage_of_an_attack_is_given_the_target_s_images() -> None:
+    """Ground truth joins where a classifier answers, where scores and pictures are made, and for the one ceiling."""
+    may_see = {"class_counts", "starts", "classifier", "outputs", "scores", "gallery", "auxiliary"}
+    for protocol in PROTOCOLS:
+        study = make_study("smoke", {"protocol": protocol, "regularisers": "own_search"})
+        for task in all_tasks(publishable(Replicate(study, 0)).values()):
+            if "splits" in task.inputs and task.stage not in may_see:
+                assert task.parameters.get("baseline") == "nearest auxiliary image", task.stage
+            if task.stage == "classifier" and "splits" in task.inputs:
+                assert task.parameters["training"] == "target_train"
+
+
+def test_a_replicate_trains_14_inverse_models_and_12_classifiers() -> None:
     tasks = all_tasks(publishable(Replicate(PROFILES["quick"], 0)).values())
     trained = [task.stage for task in tasks]
-    assert trained.count("inverse_model") == 13
+    assert trained.count("inverse_model") == 14  # 7 combinations, 6 truncations, and the label alone
     assert trained.count("classifier") == 12

@@ -90,6 +90,7 @@ def test_interrupted_it_says_so_and_exits_with_130(smoke: CommandLine, tmp_path:
     run = subprocess.Popen(
         smoke.command("run", "--profile", "smoke", "--store", str(tmp_path / "store")),
         env=smoke.environment, stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background jobs ignore it
     )  # fmt: skip
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("store/classifier/*.safetensors")) and time.monotonic() < deadline:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from nbclient.exceptions import DeadKernelError
 from nbformat import NotebookNode
 
 from mi_core.errors import UserError
@@ -59,6 +60,8 @@ def execute_chapter(name: str, parameters: Mapping[str, Any], output: Path) -> P
             )
         except papermill.PapermillExecutionError as error:
             raise UserError(f"chapter {name} failed: {_last_words(error)}") from None
+        except DeadKernelError:
+            raise UserError(f"chapter {name} failed: its process was killed; was there enough memory?") from None
         notebook = nbformat.read(copy, as_version=4)
     normalise(notebook)
     write_atomically(output, (nbformat.writes(notebook).rstrip("\n") + "\n").encode())

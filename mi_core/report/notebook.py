@@ -38,11 +38,13 @@ def show_table(results: Results, number: int) -> HTML:
 
 
 def _spread_note(summary: pd.DataFrame) -> str:
+    spreads = []
     if summary["std"].notna().any():
-        return "±: sample standard deviation over replicates."
+        spreads.append("± is the sample standard deviation over replicates")
     if summary["seed_std"].notna().any():
-        return "±: population standard deviation over the trainings of M_I on one split, as in the thesis."
-    return "One replicate and one training: no spread."
+        spreads.append("(±) the population standard deviation over trainings on the first replicate's split")
+    ours = "; ".join(spreads) or "One replicate and one training have no spread"
+    return f"{ours}. The thesis's ± is over trainings on one split."
 
 
 def show_frame(frame: pd.DataFrame, name: str) -> HTML:

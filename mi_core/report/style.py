@@ -75,8 +75,8 @@ SPLIT_LABELS = {
 }
 
 START_LABELS = {"random": "random pixels", "class_instance": "class instance", "class_average": "class average"}
-PART_LABELS = {"O": "O", "A_L": "A_L", "X~": r"\tilde{X}"}
-VARIANT_LABELS = {"shadow-weights": "shadow's weights"}
+PART_LABELS = {"O": "O", "A_L": "A_L", "X~": r"\tilde{X}", "label": r"\mathrm{label}"}
+VARIANT_LABELS = {"shadow-weights": "shadow's weights", "own-outputs": "shadow's own outputs"}
 HEAD_LABELS = {"dropout": "dropout", "no-dropout": "no dropout"}
 
 
@@ -101,6 +101,10 @@ def row_label(row: str) -> str:
         >>> row_label("None/no-dropout")
         'no activation, no dropout'
     """
+    for kind in ("baseline: ", "ceiling: "):
+        if row.startswith(kind):
+            rest = row.removeprefix(kind)
+            return kind + (row_label(rest) if rest.startswith("M_I") else rest)
     name, *variants = row.split("/")
     if row in ("M_T", "M_S"):
         return f"${row}$"

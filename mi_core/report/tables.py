@@ -67,7 +67,7 @@ def _styled(frame: pd.DataFrame, name: str) -> Styler:
 def _ours(mean: float, std: float, seed_std: float) -> str:
     if np.isnan(mean):
         return ABSENT
-    return _with_spread(mean, std if not np.isnan(std) else seed_std)
+    return _with_spread(mean, std) + ("" if np.isnan(seed_std) else f" (± {seed_std:.4f})")
 
 
 def _with_spread(mean: float, spread: float) -> str:

@@ -33,17 +33,28 @@ OUTPUT_SECONDS = 1 / 500  # per image
 
 @dataclass(frozen=True)
 class Defence:
-    """What the target does to its outputs: nothing, rounding, or truncation to the k largest."""
+    """What the target does to its outputs: nothing, rounding, truncation to the k largest, or the label alone."""
 
     kind: str = "none"
     k: int = 10
 
     @property
     def changes_outputs(self) -> bool:
-        return self.kind == "round" or (self.kind == "truncate" and self.k < 10)
+        return self.kind in ("round", "label") or (self.kind == "truncate" and self.k < 10)
 
 
-EXACT, ROUNDED = Defence(), Defence("round")
+EXACT, ROUNDED, LABEL_ONLY = Defence(), Defence("round"), Defence("label")
+
+# Reconstructions without an attack; see mi_core.attacks.baselines.
+BASELINES = (
+    "black image",
+    "global average",
+    "class average",
+    "SSIM-optimal class image",
+    "random class image",
+    "average of nearest outputs",
+)
+NEAREST_OUTPUTS = 50  # images averaged, at most a twentieth of those that the attacker has outputs for
 
 
 @dataclass(frozen=True)
@@ -66,6 +77,10 @@ class Replicate:
     def splits(self) -> Task:
         parameters = {"stream": self.stream, "dataset": self.study.dataset, "checksums": list(CHECKSUMS.values())}
         return Task("splits", parameters, work=1)
+
+    def auxiliary(self) -> Task:
+        """The attacker's images. Stages of an attack get these and no others."""
+        return Task("auxiliary", {}, {"splits": self.splits()})
 
     def classifier(self, role: str) -> Task:
         return self._train_classifier(
@@ -90,18 +105,22 @@ class Replicate:
             "precision": study.precision,
         }
         work = parameters["images"] * parameters["epochs"] * CLASSIFIER_SECONDS
-        return Task("classifier", parameters, {"splits": self.splits()}, work=work)
+        images_of = {"splits": self.splits()} if role == "target" else {"auxiliary": self.auxiliary()}
+        return Task("classifier", parameters, images_of, work=work)
 
     # --- outputs and attack inputs ---
 
     def outputs(self, role: str, split: str, defence: Defence = EXACT, images: int | None = None) -> Task:
         images = images or self.split_size(split)
         parameters = {"split": split, "images": images, "form": self.study.protocol.outputs}
-        inputs = {"classifier": self.classifier(role), "splits": self.splits()}
+        inputs = {"classifier": self.classifier(role)}
+        inputs |= {"auxiliary": self.auxiliary()} if split.startswith("shadow") else {"splits": self.splits()}
         exact = Task("outputs", parameters, inputs, work=images * OUTPUT_SECONDS)
         if not defence.changes_outputs:
             return exact
-        if defence.kind == "round":
+        if defence.kind == "label":
+            parameters = {"defence": "label"}
+        elif defence.kind == "round":
             parameters = {"defence": "round", "decimals": DECIMALS}
         else:
             parameters = {"defence": "truncate", "k": defence.k, "fill": self.study.protocol.truncation_fill}
@@ -116,7 +135,7 @@ class Replicate:
         parameters = {**self._gradient_parameters(), "start": start, "split": split}
         if start == "random":
             parameters["stream"] = self.stream
-        inputs = {"shadow": self.classifier("shadow"), "splits": self.splits(), "outputs": outputs}
+        inputs = {"shadow": self.classifier("shadow"), "auxiliary": self.auxiliary(), "outputs": outputs}
         if self.study.protocol.regularisers == "thesis":
             parameters["regularisers"] = list(THESIS_REGULARISERS)
         else:
@@ -167,7 +186,8 @@ class Replicate:
                     "number": number,
                     "images": image_count,
                 }
-                inputs = {"shadow": self.classifier("shadow"), "splits": self.splits(), "outputs": given, **coarse}
+                known = {"shadow": self.classifier("shadow"), "auxiliary": self.auxiliary(), "outputs": given}
+                inputs = known | coarse
                 work = image_count * study.steps * GRADIENT_SECONDS
                 trials[f"{phase} {number}"] = Task("search_trial", parameters, inputs, work=work)
         return Task("search", {}, trials)
@@ -197,7 +217,7 @@ class Replicate:
             "epochs": study.inverse_epochs,
             "precision": study.precision,
         }
-        inputs = {"splits": self.splits()}
+        inputs = {"auxiliary": self.auxiliary()}
         inputs |= self.attack_inputs(combination, "shadow", "shadow_train", defence, "shadow")
         if not defence.changes_outputs:
             watched = self.attack_inputs(combination, "shadow", "shadow_validation", defence, "shadow")
@@ -215,6 +235,35 @@ class Replicate:
         parameters = {"combination": combination, "hidden": protocol.inverse_hidden}
         inputs = {"inverse_model": self.inverse_model(combination, trained, seed)}
         inputs |= self.attack_inputs(combination, "target", "test", defence, weights_of)
+        return Task("inverse_reconstructions", parameters, inputs, work=self.study.attack_test / 1000)
+
+    # --- what needs no attack, and what no attack reaches ---
+
+    def baseline(self, name: str) -> Task:
+        parameters: dict[str, Any] = {"baseline": name}
+        inputs = {"auxiliary": self.auxiliary(), "outputs": self.outputs("target", "test")}
+        if name == "nearest auxiliary image":  # the ceiling looks at the true images
+            inputs["splits"] = self.splits()
+        if name in ("SSIM-optimal class image", "random class image"):
+            parameters["stream"] = self.stream
+        if name == "average of nearest outputs":
+            parameters["k"] = max(1, min(NEAREST_OUTPUTS, self.study.attack_training // 20))
+            inputs["auxiliary outputs"] = self.outputs("shadow", "shadow_train")
+        return Task("baseline", parameters, inputs, work=15 if name == "SSIM-optimal class image" else 1)
+
+    def reference_rows(self) -> Iterator[tuple[str, Task]]:
+        """Rows that stand in every table of scores on D_F: baselines from the attacker's data, then two ceilings."""
+        for name in BASELINES:
+            yield f"baseline: {name}", self.baseline(name)
+        yield "baseline: M_I(label)", self.inverse_reconstructions("O", LABEL_ONLY, 0, "shadow")
+        yield "ceiling: nearest auxiliary image", self.baseline("nearest auxiliary image")
+        yield "ceiling: M_I(O)/own-outputs", self._on_shadow_outputs("O")
+
+    def _on_shadow_outputs(self, combination: str) -> Task:
+        """M_I on outputs of the shadow itself for D_F: nothing is lost between shadow and target."""
+        parameters = {"combination": combination, "hidden": self.study.protocol.inverse_hidden}
+        inputs = {"inverse_model": self.inverse_model(combination, EXACT, 0)}
+        inputs |= self.attack_inputs(combination, "shadow", "test", EXACT, "shadow")
         return Task("inverse_reconstructions", parameters, inputs, work=self.study.attack_test / 1000)
 
     # --- tables ---
@@ -276,7 +325,7 @@ class Replicate:
             name = f"{start} {split}"
             rows[name] = {"row": start, "split": split, "inverse_seed": 0}
             inputs[name] = self.scores(images, images.inputs["outputs"], split)
-        return Task("score_table", {"rows": rows}, inputs)
+        return self._score_table(rows, inputs)
 
     def table4(self) -> Task:
         return self._inverse_table(self.combination_rows)
@@ -294,6 +343,13 @@ class Replicate:
                 name = f"{row} {seed}"
                 rows[name] = {"row": row, "split": "test", "inverse_seed": seed}
                 inputs[name] = self.scores(images, self.outputs("target", "test"), "test")
+        return self._score_table(rows, inputs)
+
+    def _score_table(self, rows: dict[str, Any], inputs: dict[str, Task]) -> Task:
+        """A table of scores with the baselines and ceilings below its own rows."""
+        for name, images in self.reference_rows():
+            rows[name] = {"row": name, "split": "test", "inverse_seed": 0}
+            inputs[name] = self.scores(images, self.outputs("target", "test"), "test")
         return Task("score_table", {"rows": rows}, inputs)
 
     # --- figures ---
@@ -308,7 +364,7 @@ class Replicate:
         return Task("confusion_counts", {}, self._pair())
 
     def architecture(self) -> Task:
-        return Task("architecture", {"inverse_inputs": 10})
+        return Task("architecture", {"inverse_inputs": 10, "hidden": self.study.protocol.inverse_hidden})
 
     def curves(self) -> Task:
         """Losses of both classifiers and of the seven inverse models (first inverse seed)."""
@@ -319,6 +375,7 @@ class Replicate:
         """Pictures of D_F: every row in replicate 0; X~, M_I(O), M_I(X~) and k = 1 in the others."""
         rows = {f"X~/{start}": images for start, split, images in self.start_rows() if split == "test"}
         rows |= dict(self.combination_rows(0)) | dict(self.rounding_rows(0)) | dict(self.truncation_rows(0))
+        rows |= dict(self.reference_rows())
         if self.number > 0:
             kept = ("X~/class_average", "M_I(O)", "M_I(X~)", "M_I(O)/k=1", "M_I(X~)/k=1")
             rows = {name: rows[name] for name in kept}

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
@@ -110,7 +111,7 @@ class _Inputs(Mapping[str, Value]):
         self._runner, self._tasks = runner, tasks
 
     def __getitem__(self, name: str) -> Value:
-        return self._runner.value(self._tasks[name])
+        return self._runner.value(self._tasks[name], published=False)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._tasks)
@@ -137,8 +138,16 @@ class Runner:
         self._bar: tqdm | None = None
 
     def missing(self, tasks: Iterable[Task]) -> list[Task]:
-        """What has to be computed for these tasks, inputs first."""
-        return all_tasks(tasks, stop=lambda task: self.store.find(task.stage, task.key) is not None)
+        """What has to be computed for these tasks, inputs first.
+
+        The tasks themselves may come from the published results, what they are computed from may not: on another
+        machine a shadow trained anew is not bit for bit the one that gave the published outputs.
+        """
+        tasks = [task for task in tasks if self.store.find(task.stage, task.key) is None]
+        return all_tasks(tasks, stop=lambda task: self._find_own(task) is not None)
+
+    def _find_own(self, task: Task) -> Path | None:
+        return self.store.find(task.stage, task.key, published=False)
 
     def compute(self, tasks: Iterable[Task]) -> int:
         """Compute what is missing and return how many tasks that were. Can be killed at any moment and called again."""
@@ -153,19 +162,23 @@ class Runner:
             total=total, bar_format=form, disable=not self.show_progress, smoothing=0.05, mininterval=often
         ) as self._bar:
             for task in missing:
-                self.value(task)
+                self.value(task, published=False)
         self._bar = None
         return len(missing)
 
-    def value(self, task: Task) -> Value:
-        """The task's value, from memory, from the store, or computed."""
-        if task.key not in self._memory:
-            path = self.store.find(task.stage, task.key)
-            self._memory[task.key] = self.store.load(path)[0] if path else self._compute(task)
+    def value(self, task: Task, *, published: bool = True) -> Value:
+        """The task's value, from memory, from the store, or computed; see ``missing`` for ``published``."""
+        if task.key in self._memory:
+            self._memory.move_to_end(task.key)
+            return self._memory[task.key]
+        own = self._find_own(task)
+        path = own or (self.store.find(task.stage, task.key) if published else None)
+        value = self.store.load(path)[0] if path else self._compute(task)
+        if own or not path:  # a published value is no input of anything computed here
+            self._memory[task.key] = value
             while len(self._memory) > KEPT_IN_MEMORY:
                 self._memory.popitem(last=False)
-        self._memory.move_to_end(task.key)
-        return self._memory[task.key]
+        return value
 
     def _compute(self, task: Task) -> Value:
         stages = importlib.import_module("mi_core.study.stages")
@@ -188,7 +201,7 @@ class Runner:
             value = getattr(stages, task.stage)(
                 task.parameters, _Inputs(self, task.inputs), Context(device, precision, pieces, advance)
             )
-        except (FloatingPointError, ValueError, RuntimeError) as error:
+        except (FloatingPointError, ValueError, RuntimeError, OSError) as error:
             raise UserError(f"the stage {task.stage} failed: {error}") from error
         provenance = describe_machine(device, precision) | {
             "seconds": round(time.perf_counter() - started, 3),

@@ -7,7 +7,7 @@ from typing import Any
 
 from mi_core.errors import UserError
 from mi_core.study.experiments import EXPERIMENTS, Replicate, replicates
-from mi_core.study.graph import Runner, Task, all_tasks
+from mi_core.study.graph import Task, all_tasks
 from mi_core.study.parameters import PROFILES
 from mi_core.study.store import Store, write_atomically
 
@@ -77,20 +77,21 @@ def publish(profile: str, store: Store, folder: Path) -> list[Entry]:
     Raises:
         UserError: nothing of this profile is finished.
     """
-    runner = Runner(store, show_progress=False)
     written: list[Entry] = []
     for replicate in replicates(PROFILES[profile]):
         for name, task in publishable(replicate).items():
-            path = store.find(task.stage, task.key)
-            if path is None and name.startswith("outputs") and not runner.missing(task.inputs.values()):
-                runner.value(task)  # cheap, and not an input of every table
-                path = store.find(task.stage, task.key)
-            if path is None or folder in path.parents:
+            path = store.find(task.stage, task.key, published=False)
+            if path is None:
                 continue
             target = folder / "artefacts" / task.stage / path.name
             if not target.exists():
                 write_atomically(target, path.read_bytes())
             seconds, provenance = _trace(task, store)
+            if changed := [name for name in provenance["commit"] if name.endswith("+changes")]:
+                raise UserError(
+                    f"{name} was computed by code that differs from its commit ({changed[0]}): commit, then compute "
+                    "it again in an empty --store."
+                )
             file = str(target.relative_to(folder))
             identity = (profile, name, replicate.number, task.stage, store.load(path)[1]["version"], task.key)
             written.append(Entry(*identity, file, seconds, provenance))

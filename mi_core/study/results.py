@@ -1,6 +1,6 @@
 """What chapters and the command line read: frames of published results, or of a run that is computed when asked for."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from mi_core.study.graph import Runner, Task
 from mi_core.study.locations import open_store, published_folder
 from mi_core.study.manifest import Entry, read_manifest
 from mi_core.study.paper import SHORT_SPLITS, TABLE_METRICS, published_table
-from mi_core.study.parameters import PROFILES, Study, check_names, make_study
+from mi_core.study.parameters import CODE, PROFILES, PROTOCOLS, TEXT, Protocol, Study, check_names, make_study
 from mi_core.study.store import Store
 
 __all__ = [
@@ -38,14 +38,23 @@ class Results:
         study: the study of the profile; None for "published".
         store: where values are looked up and computed.
         compute: whether missing values are computed (else they are an error).
-        together: experiments whose published frames must come from one profile, the largest that has them all.
+        together: experiments whose published frames must come from one profile, the largest that has them all, and
+            from the replicates that have them all.
+        announce: called with a sentence before something long is computed.
     """
 
     def __init__(
-        self, profile: str, study: Study | None, store: Store, *, compute: bool = True, together: tuple[str, ...] = ()
+        self,
+        profile: str,
+        study: Study | None,
+        store: Store,
+        *,
+        compute: bool = True,
+        together: tuple[str, ...] = (),
+        announce: Callable[[str], None] = lambda sentence: None,
     ) -> None:
         self._profile, self.study, self.store, self._together = profile, study, store, together
-        self._compute = compute and study is not None
+        self._compute, self._announce = compute and study is not None, announce
         self._manifest = read_manifest(published_folder()) if study is None else None
         device, precision = (study.device, study.precision) if study else ("auto", "auto")
         self.runner = Runner(store, device=device, precision=precision)
@@ -64,9 +73,7 @@ class Results:
             found = {entry.replicate: published_folder() / entry.file for entry in self._published(experiment)}
             frames = {number: self.store.load(path)[0] for number, path in found.items()}
         else:
-            tasks = {each.number: EXPERIMENTS[experiment](each) for each in replicates(self.study)}
-            self._complete(experiment, list(tasks.values()))
-            frames = {number: self.runner.value(task) for number, task in tasks.items()}
+            frames = {number: self.runner.value(task) for number, task in self._complete(experiment).items()}
         return pd.concat([frame.assign(replicate=number) for number, frame in frames.items()]).pipe(_replicate_first)
 
     def table(self, number: int) -> pd.DataFrame:
@@ -75,15 +82,18 @@ class Results:
 
     def note(self, experiment: str) -> str:
         """One sentence on the scale of an experiment's frame, and why it is superseded if it is."""
-        profile = self.profile(experiment)
+        profile, reasons, changes = self.profile(experiment), set(), {}
         if self._manifest is None:
-            count, reasons = self.study.replicates, set()
+            count, changes = len(self._complete(experiment)), _changes(PROFILES[profile], self.study)
         else:
             entries = self._published(experiment)
             count, reasons = len(entries), {entry.superseded for entry in entries if entry.superseded}
-        text = f"profile {profile}, {count} replicate{'s' if count > 1 else ''}"
-        if profile != "paper":
-            text += ": a smaller scale than the thesis's, so no verdict on its numbers"
+        text = f"profile {profile}"
+        if changes:
+            text += " with " + ", ".join(f"{name} {value}" for name, value in changes.items())
+        text += f", {count} replicate{'s' if count > 1 else ''}"
+        if profile != "paper" or changes:
+            text += ": not the sizes and choices of the thesis's tables, so no verdict on its numbers"
         return text + "".join(f". Superseded: {reason}" for reason in sorted(reasons))
 
     def sizes(self, experiment: str) -> Study:
@@ -94,31 +104,52 @@ class Results:
         wanted = {experiment, *self._together}
         for profile in reversed(PROFILES):
             of_profile = [entry for entry in self._manifest if entry.profile == profile]
-            if wanted <= {entry.experiment for entry in of_profile}:
+            having = [{entry.replicate for entry in of_profile if entry.experiment == name} for name in wanted]
+            if common := set.intersection(*having):
                 entries = [entry for entry in of_profile if entry.experiment == experiment]
-                return sorted(entries, key=lambda entry: entry.replicate)
+                return sorted((e for e in entries if e.replicate in common), key=lambda entry: entry.replicate)
         raise UserError(
             f"no profile with {' and '.join(sorted(wanted))} is published in {published_folder()}: compute one with "
             f"`python -m mi_core run --profile quick --only {experiment}` and publish it, or name a profile."
         )
 
-    def _complete(self, experiment: str, tasks: list[Task]) -> None:
-        missing = self.runner.missing(tasks)
-        if not missing:
-            return
-        if not self._compute:
+    def _complete(self, experiment: str) -> dict[int, Task]:
+        """The experiment's tasks by replicate: all of them, computed, or those that are finished."""
+        tasks = {each.number: EXPERIMENTS[experiment](each) for each in replicates(self.study)}
+        missing = self.runner.missing(tasks.values())
+        if missing and self._compute:
+            self._announce(estimate(missing))
+            self.runner.compute(tasks.values())
+            return tasks
+        finished = {number: task for number, task in tasks.items() if not self.runner.missing([task])}
+        if not finished:
             raise UserError(
                 f"{experiment} at profile {self._profile} is not computed yet (stage {missing[0].stage} is missing "
                 f"first): `python -m mi_core run --profile {self._profile} --only {experiment}` computes it."
             )
-        print(estimate(missing))
-        self.runner.compute(tasks)
+        return finished
 
 
 def estimate(missing: list[Task]) -> str:
     """How much there is to compute, as a sentence."""
     minutes = sum(task.work for task in missing) / 60
     return f"{len(missing)} steps to compute, about {minutes:.2g} minutes on two CPU cores with bfloat16."
+
+
+def _changes(profile: Study, study: Study) -> dict[str, Any]:
+    """What a study has unlike its profile, as far as it bears on its numbers; "protocol text" for all of that."""
+    protocol = "text" if _differences(TEXT, study.protocol) < _differences(CODE, study.protocol) else "code"
+    changes: dict[str, Any] = {"protocol": protocol} if protocol == "text" else {}
+    pairs = [(profile, study), (PROTOCOLS[protocol], study.protocol)]
+    for before, after in pairs:
+        for name in type(after).model_fields:
+            if name not in ("protocol", "device", "replicates") and getattr(before, name) != getattr(after, name):
+                changes[name] = getattr(after, name)
+    return changes
+
+
+def _differences(one: Protocol, other: Protocol) -> int:
+    return sum(getattr(one, name) != getattr(other, name) for name in Protocol.model_fields)
 
 
 def _replicate_first(frame: pd.DataFrame) -> pd.DataFrame:
@@ -132,6 +163,7 @@ def open_results(
     store: str | Path | None = None,
     compute: bool = True,
     together: tuple[str, ...] = (),
+    announce: Callable[[str], None] = lambda sentence: None,
 ) -> Results:
     """Results of a profile with some parameters changed, or the published ones; see ``Results``.
 
@@ -139,9 +171,12 @@ def open_results(
         UserError: unknown profile or parameter, a wrong type, a value out of range, changes to published results.
     """
     changes = dict(changes or {})
+    if "profile" in changes:
+        raise UserError("`profile` is chosen with --profile here, not as a parameter.")
     check_names(list(changes))
     if profile != PUBLISHED:
-        return Results(profile, make_study(profile, changes), open_store(store), compute=compute)
+        study = make_study(profile, changes)
+        return Results(profile, study, open_store(store), compute=compute, announce=announce)
     reference = make_study("paper")
     changed = [name for name, value in changes.items() if value != _default(reference, name)]
     make_study("paper", changes)  # wrong types and ranges are errors here too
@@ -178,7 +213,7 @@ def results_of_notebook(namespace: Mapping[str, Any], *together: str) -> Results
     profile = changes.pop("profile", PUBLISHED)
     if profile != PUBLISHED and profile not in PROFILES:
         raise UserError(f"`profile` must be published or one of {', '.join(PROFILES)}; got {profile!r}.")
-    return open_results(profile, changes, together=together)
+    return open_results(profile, changes, together=together, announce=print)
 
 
 def parse_table(text: str) -> str:

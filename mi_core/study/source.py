@@ -32,13 +32,26 @@ def load_raw(folder: Path) -> RawData:
         UserError: a file is damaged, or no source can be reached.
     """
     raw = folder / "MNIST" / "raw"
+    try:
+        return _load_raw(folder, raw)
+    except OSError as error:
+        raise UserError(f"cannot read or write the data in {folder}: {error.strerror or error}.") from None
+
+
+def _load_raw(folder: Path, raw: Path) -> RawData:
     if not all((raw / name).exists() for name in CHECKSUMS):
         _fetch(folder, raw)
     _verify(raw)
-    from torchvision.datasets import MNIST
+    # The files just verified, and not the processed copies that torchvision's own class would prefer.
+    from torchvision.datasets.mnist import read_image_file, read_label_file
 
-    sets = [MNIST(folder, train=train) for train in (True, False)]
-    return tuple((data.data.numpy(), data.targets.numpy()) for data in sets)
+    return tuple(
+        (
+            read_image_file(raw / f"{part}-images-idx3-ubyte").numpy(),
+            read_label_file(raw / f"{part}-labels-idx1-ubyte").numpy(),
+        )
+        for part in ("train", "t10k")
+    )
 
 
 def _verify(raw: Path) -> None:

@@ -4,6 +4,7 @@
 fails. Imported only when something is computed.
 """
 
+import os
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +16,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mi_core.attacks.activations import logits_from_probabilities, recover_activations
+from mi_core.attacks.baselines import (
+    black_images,
+    class_average_images,
+    global_average_images,
+    nearest_auxiliary_images,
+    nearest_output_averages,
+    random_class_images,
+    ssim_optimal_images,
+)
 from mi_core.attacks.gradient import (
     class_averages,
     class_instances,
@@ -23,8 +33,8 @@ from mi_core.attacks.gradient import (
     start_images,
 )
 from mi_core.attacks.inverse import assemble_inputs, fit_inverse_model
-from mi_core.data import CLASSES, Split, Splits, draw_splits
-from mi_core.defenses import round_outputs, truncate_outputs
+from mi_core.data import CLASSES, SIDE, Split, Splits, draw_splits
+from mi_core.defenses import label_only, round_outputs, truncate_outputs
 from mi_core.errors import UserError
 from mi_core.metrics import confusion, mse_per_image, ssim_per_image, weighted_f1
 from mi_core.models import Classifier, InverseModel, frozen_for_inference
@@ -39,7 +49,7 @@ __all__ = ["choose_device", "choose_precision"]
 Parameters = Mapping[str, Any]
 Inputs = Mapping[str, Value]
 
-SAVE_SECONDS = 20.0  # a kill loses at most about this much
+SAVE_SECONDS = float(os.environ.get("MI_CORE_SAVE_SECONDS", 20))  # a kill loses at most about this much
 IMAGES_AT_ONCE = {"cpu": 32, "cuda": 4096}  # of X~, multiples of 32: faster in small bites on a CPU, in no key
 
 
@@ -80,8 +90,13 @@ def splits(parameters: Parameters, inputs: Inputs, context: Context) -> Value:
     return value
 
 
+def auxiliary(parameters: Parameters, inputs: Inputs, context: Context) -> Value:
+    """The attacker's own sets, D_S^T and D_S^V: all that the stages of an attack get to see."""
+    return {name: value for name, value in inputs["splits"].items() if name.startswith("shadow_")}
+
+
 def _split(inputs: Inputs, name: str, count: int | None = None) -> Split:
-    stored = inputs["splits"]
+    stored = inputs["splits" if "splits" in inputs else "auxiliary"]
     parts = [torch.from_numpy(stored[f"{name}.{part}"][:count]) for part in ("images", "labels", "indices")]
     return Split(parts[0].float() / 255, parts[1], parts[2])
 
@@ -217,9 +232,10 @@ def curves(parameters: Parameters, inputs: Inputs, context: Context) -> Value:
 
 def architecture(parameters: Parameters, inputs: Inputs, context: Context) -> Value:
     """Layers of the classifier and the inverse model as a forward pass meets them (Figs 1, 2, 25, 26)."""
+    count = parameters["inverse_inputs"]
     models = {
-        "classifier": (Classifier(), torch.zeros(1, 1, 32, 32)),
-        "inverse model": (InverseModel(parameters["inverse_inputs"]), torch.zeros(1, parameters["inverse_inputs"])),
+        "classifier": (Classifier(), torch.zeros(1, 1, SIDE, SIDE)),
+        "inverse model": (InverseModel(count, hidden=parameters["hidden"]), torch.zeros(1, count)),
     }
     rows: list[dict[str, Any]] = []
     for name, (model, example) in models.items():
@@ -261,8 +277,10 @@ def outputs(parameters: Parameters, inputs: Inputs, context: Context) -> Value:
 
 
 def defended(parameters: Parameters, inputs: Inputs, context: Context) -> Value:
-    """Outputs after the defence: rounded, or truncated to the k largest."""
+    """Outputs after the defence: rounded, truncated to the k largest, or the label alone."""
     exact = torch.from_numpy(inputs["outputs"]["outputs"])
+    if parameters["defence"] == "label":
+        return {"outputs": label_only(exact).numpy()}
     if parameters["defence"] == "round":
         return {"outputs": round_outputs(exact, parameters["decimals"]).numpy()}
     return {"outputs": truncate_outputs(exact, parameters["k"], fill=parameters["fill"]).numpy()}
@@ -437,6 +455,34 @@ def inverse_reconstructions(parameters: Parameters, inputs: Inputs, context: Con
     model = InverseModel(attack_inputs.shape[1], hidden=parameters["hidden"])
     _load_state(model, inputs["inverse_model"], context)
     return {"images": predict(model, attack_inputs).numpy(force=True)}
+
+
+# --- baselines -----------------------------------------------------------------------------------------------------
+
+
+def baseline(parameters: Parameters, inputs: Inputs, context: Context) -> Value:
+    """Reconstructions of D_F that need no attack; the ceiling among them sees the true images."""
+    given = torch.from_numpy(inputs["outputs"]["outputs"])
+    auxiliary = _split(inputs, "shadow_train")
+    draws = generator(*parameters.get("stream", ()), "baseline", parameters["baseline"])
+
+    def nearest_outputs() -> Tensor:
+        known = torch.from_numpy(inputs["auxiliary outputs"]["outputs"])
+        return nearest_output_averages(given, auxiliary.first(len(known)), known, k=parameters["k"])
+
+    def nearest_images() -> Tensor:
+        return nearest_auxiliary_images(_split(inputs, "test", len(given)).images, auxiliary)
+
+    makers = {
+        "black image": lambda: black_images(given, auxiliary),
+        "global average": lambda: global_average_images(given, auxiliary),
+        "class average": lambda: class_average_images(given, auxiliary),
+        "SSIM-optimal class image": lambda: ssim_optimal_images(auxiliary, generator=draws)[given.argmax(1)],
+        "random class image": lambda: random_class_images(given, auxiliary, generator=draws),
+        "average of nearest outputs": nearest_outputs,
+        "nearest auxiliary image": nearest_images,
+    }
+    return {"images": makers[parameters["baseline"]]().numpy()}
 
 
 # --- scores and pictures -------------------------------------------------------------------------------------------

@@ -75,9 +75,9 @@ class Store:
         self.folder = folder
         self.published = published
 
-    def find(self, stage: str, key: str) -> Path | None:
-        """The artefact's file, or None."""
-        for folder in (self.folder, *self.published):
+    def find(self, stage: str, key: str, *, published: bool = True) -> Path | None:
+        """The artefact's file, or None. Without ``published``, only the working folder is looked at."""
+        for folder in (self.folder, *(self.published if published else ())):
             found = sorted((folder / stage).glob(f"{key}.*"))
             if found:
                 return found[0]
@@ -94,7 +94,10 @@ class Store:
         except OSError as error:
             raise UserError(f"cannot read {path}: {error.strerror}.") from None
         key, expected, kind = path.name.split(".")
-        damaged = UserError(f"{path} is damaged: delete it, and the same command computes it again.")
+        restore = "restore it from the repository" if any(folder in path.parents for folder in self.published) else (
+            "delete it, and the same command computes it again"
+        )  # fmt: skip
+        damaged = UserError(f"{path} is damaged: {restore}.")
         if checksum(content) != expected:
             raise damaged
         try:
@@ -144,10 +147,11 @@ class Pieces:
         path = next(iter(sorted(self.folder.glob(f"{name}.*"))), None)
         if path is None:
             return None
-        content = path.read_bytes()
-        if checksum(content) != path.name.split(".")[1]:
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:  # another run on this store has just finished the artefact
             return None
-        return load_tensors(content)
+        return load_tensors(content) if checksum(content) == path.name.split(".")[1] else None
 
     def save(self, name: str, tensors: dict[str, np.ndarray]) -> None:
         """Keep a piece; it replaces an older one of the same name."""
@@ -165,7 +169,7 @@ class Pieces:
     def clear(self) -> None:
         """Forget the pieces: the artefact is complete."""
         if self.folder.exists():
-            for path in self.folder.iterdir():
+            for path in self.folder.glob("*.safetensors"):  # not what another run is just writing
                 path.unlink(missing_ok=True)
             with contextlib.suppress(OSError):  # another run is writing its own pieces here
                 self.folder.rmdir()
