@@ -86,13 +86,13 @@ share(f1_t=pair.loc["M_T", "mean"], f1_s=pair.loc["M_S", "mean"])
 share(p_t=pair.loc["M_T", "published_mean"], p_s=pair.loc["M_S", "published_mean"])
 share(gap=abs(pair.loc["M_T", "mean"] - pair.loc["M_S", "mean"]), profile2=results.profile("table2"))
 
-# %% mystnb={"figure": {"caption": "Confusion matrices of the target on its validation set and of the shadow on its own (thesis Fig 7). Colours are shares of a row, numbers are images.", "name": "fig-confusion"}, "image": {"alt": "Two ten by ten matrices with nearly all images on the diagonal."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Confusion matrices of the target on its validation set and of the shadow on its own (thesis Fig 7). Colours are shares of a row, numbers are images.", "name": "fig-confusion"}, "image": {"alt": "Two ten by ten matrices, true classes down, predicted classes across, with image counts."}} tags=["hide-input"]
 figures.confusion_matrices(results.frame("confusion").query("replicate == 0"))
 
-# %% mystnb={"figure": {"caption": "Losses of target and shadow after each epoch. Training losses are means over an epoch's batches with dropout on.", "name": "fig-classifier-curves"}, "image": {"alt": "Four falling curves, training and validation loss of both classifiers."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Losses of target and shadow after each epoch. Training losses are means over an epoch's batches with dropout on.", "name": "fig-classifier-curves"}, "image": {"alt": "Line plot of loss against epoch: training and validation loss of both classifiers."}} tags=["hide-input"]
 figures.training_curves(results.frame("curves").query("replicate == 0"), rows=["M_T", "M_S"])
 
 # %% [markdown]
 # **Reading.** Target and shadow reach {glue:text}`f1_t` and {glue:text}`f1_s` (thesis: {glue:text}`p_t` and
-# {glue:text}`p_s`), {glue:text}`gap` apart. An equal F1 does not make the two interchangeable: their logits live on different
-# scales and err on different images, and everything that the attack learns, it learns from the shadow.
+# {glue:text}`p_s`), {glue:text}`gap` apart. An equal F1 does not make the two interchangeable: it compares predicted classes,
+# while the attack inverts logits, and everything that it learns about logits it learns from the shadow.

@@ -55,7 +55,7 @@ show_frame(sizes.reset_index(), "splits")
 # The draw is balanced but the halving is not stratified: in $D_T^T$ the smallest class has {glue:text}`smallest` images and the
 # largest {glue:text}`largest`, as in the thesis's histograms.
 
-# %% mystnb={"figure": {"caption": "Images per class in the target's training set, the shadow's training set and the final test set (thesis Fig 3). Every replicate of this report draws its own; this is the first.", "name": "fig-class-counts"}, "image": {"alt": "Three bar charts with ten bars each; bars within a chart differ by a few per cent."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Images per class in the target's training set, the shadow's training set and the final test set (thesis Fig 3). Every replicate of this report draws its own; this is the first.", "name": "fig-class-counts"}, "image": {"alt": "Three bar charts with ten bars each; bars within a chart differ a little."}} tags=["hide-input"]
 class_histograms(first)
 
 # %% [markdown]

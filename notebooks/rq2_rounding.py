@@ -22,7 +22,8 @@
 #
 # The thesis rounds logits. Logits span tens, so one decimal removes very little of them. Its text computes everything from
 # rounded outputs; its notebook trains the inverse model on exact outputs and rounds only what it is tested on, which is the
-# default here. The rounded rows then evaluate the very same trained model as the exact rows, and the comparison is paired.
+# default here (`round_training`). Under that default the rounded rows evaluate the very same trained model as the exact
+# rows, and the comparison is paired.
 
 # %% tags=["parameters"]
 profile = "published"  # or smoke, quick, standard, paper: computes what is missing
@@ -46,7 +47,7 @@ results = open_chapter(globals(), "table5", "gallery")
 # %% tags=["hide-input"]
 show_table(results, 5)
 
-# %% mystnb={"figure": {"caption": "SSIM on $D_F$ with exact and with rounded outputs, ours beside the thesis's (Table 5).", "name": "fig-rounding"}, "image": {"alt": "Dot plot with four rows; exact and rounded rows of the same model lie on top of each other."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "SSIM on $D_F$ with exact and with rounded outputs, ours beside the thesis's (Table 5).", "name": "fig-rounding"}, "image": {"alt": "Dot plot: exact and rounded outputs for two inverse models, then baselines and ceilings."}} tags=["hide-input"]
 figures.score_comparison(results.frame("table5"), published_table(5), "ssim")
 
 # %% tags=["remove-input"]
@@ -62,7 +63,7 @@ share(note=results.note("table5"))
 # {glue:text}`o_largest` at most; that of $M_I(\tilde{X})$ by {glue:text}`x_mean` and {glue:text}`x_largest`. Scale:
 # {glue:text}`note`.
 
-# %% mystnb={"figure": {"caption": "One image per class drawn at random: targets, and reconstructions from exact and rounded outputs.", "name": "fig-strip-rounding"}, "image": {"alt": "Five rows of ten digits; rows with exact and rounded outputs cannot be told apart by eye."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "One image per class drawn at random: targets, and reconstructions from exact and rounded outputs.", "name": "fig-strip-rounding"}, "image": {"alt": "Five rows of ten digits: targets, then for each of two inverse models a row from exact and one from rounded outputs."}} tags=["hide-input"]
 scores = frame.query("replicate == 0")
 gallery = results.frame("gallery").query("replicate == 0")
 rows = ["target", "M_I(O)", "M_I(O)/rounded", "M_I(X~)", "M_I(X~)/rounded"]

@@ -59,18 +59,21 @@ for model, short in (("O", "o"), ("X~", "x")):
     share(**{f"p{short}10": printed[first], f"p{short}1": printed[last]})
     by_k = [table[f"M_I({model})/k={k}"] for k in (10, 5, 3, 1)]
     share(**{f"{short}_rises": sum(few > many for many, few in zip(by_k[:-1], by_k[1:], strict=True))})
+share(label_model=table["baseline: M_I(label)"], label_image=table["baseline: SSIM-optimal class image"])
 share(note=results.note("table6"))
 
 # %% [markdown]
 # **Reading.** From ten visible outputs to one, the SSIM of $M_I(O)$ goes from {glue:text}`o10` to {glue:text}`o1` (thesis:
 # {glue:text}`po10` to {glue:text}`po1`), that of $M_I(\tilde{X})$ from {glue:text}`x10` to {glue:text}`x1` (thesis: {glue:text}`px10` to
 # {glue:text}`px1`). It rises in {glue:text}`o_rises` of the three steps for $M_I(O)$ and in {glue:text}`x_rises` for $M_I(\tilde{X})$.
-# With $k = 1$ the vector holds little but the predicted class: a higher score from less information says as much about SSIM
-# as about the defence ({doc}`discussion`). Scale: {glue:text}`note`.
+# With $k = 1$ the vector holds little but the predicted class, so a score at $k = 1$ is to be read beside the baselines:
+# the same inverse model fed nothing but the predicted label has SSIM {glue:text}`label_model`, and the best fixed image
+# for each class {glue:text}`label_image`. Scale: {glue:text}`note`.
 #
 # ## Pictures
 #
-# All panels show the same ten images: those that score best at $k = 10$.
+# All rows of a figure show the same ten images. In the first two figures these are the ones that score best at $k = 10$,
+# as in the thesis; then come images drawn at random, and the worst.
 
 # %%
 scores = results.frame("table6").query("replicate == 0")
@@ -82,11 +85,17 @@ def pictures(model, how):
     rows |= {f"M_I({model})/k={k}": f"$k = {k}$" for k in (5, 3, 1)}
     return figures.strip(gallery, rows, figures.select_images(scores, f"M_I({model})/k=10", how=how))
 
-# %% mystnb={"figure": {"caption": "Targets (thesis Fig 15) and $M_I(O)$ with ten, five, three and one visible outputs (Figs 16 to 19): the images that score best at ten.", "name": "fig-strip-truncation-o"}, "image": {"alt": "Five rows of ten digits; lower rows, with fewer visible outputs, become more alike and more typical of their class."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Targets (thesis Fig 15) and $M_I(O)$ with ten, five, three and one visible outputs (Figs 16 to 19): the images that score best at ten.", "name": "fig-strip-truncation-o"}, "image": {"alt": "Five rows of ten digits; from row to row fewer outputs are visible."}} tags=["hide-input"]
 pictures("O", "best")
 
-# %% mystnb={"figure": {"caption": "Targets (thesis Fig 20) and $M_I(\\tilde{X})$ with ten, five, three and one visible outputs (Figs 21 to 24): the images that score best at ten.", "name": "fig-strip-truncation-x"}, "image": {"alt": "Five rows of ten digits; lower rows become more typical of their class."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Targets (thesis Fig 20) and $M_I(\\tilde{X})$ with ten, five, three and one visible outputs (Figs 21 to 24): the images that score best at ten.", "name": "fig-strip-truncation-x"}, "image": {"alt": "Five rows of ten digits; from row to row fewer outputs are visible."}} tags=["hide-input"]
 pictures("X~", "best")
+
+# %% mystnb={"figure": {"caption": "$M_I(\\tilde{X})$ for one image per class drawn at random.", "name": "fig-strip-truncation-x-random"}, "image": {"alt": "Five rows of ten digits drawn at random, with fewer visible outputs from row to row."}} tags=["hide-input"]
+pictures("X~", "random")
+
+# %% mystnb={"figure": {"caption": "$M_I(O)$ for the image of each class that scores worst at ten visible outputs.", "name": "fig-strip-truncation-o-worst"}, "image": {"alt": "Five rows of ten digits with the worst reconstructions, with fewer visible outputs from row to row."}} tags=["hide-input"]
+pictures("O", "worst")
 
 # %% mystnb={"figure": {"caption": "$M_I(O)$ for one image per class drawn at random.", "name": "fig-strip-truncation-o-random"}, "image": {"alt": "Five rows of ten digits drawn at random, with fewer visible outputs from row to row."}} tags=["hide-input"]
 pictures("O", "random")

@@ -22,7 +22,7 @@ RECORD = Path(graph.__file__).parent / "stages.json"
 
 
 def compute_fingerprints(folder: Path) -> dict[str, dict[str, float]]:
-    """Means of the absolute values of each stage's numbers, over all its tasks in replicate 0."""
+    """Means of each stage's numbers over its tasks in replicate 0, plain and weighted with their places."""
     runner = Runner(Store(folder), device="cpu", precision="float32", show_progress=False)
     study = make_study("smoke", {"precision": "float32"})
     tasks = all_tasks(make(Replicate(study, 0)) for make in EXPERIMENTS.values())
@@ -38,8 +38,11 @@ def _means(values: list[Value]) -> dict[str, float]:
     for value in values:
         columns = value.select_dtypes("number").to_dict("series") if isinstance(value, pd.DataFrame) else value
         for name, numbers in columns.items():
-            if len(np.atleast_1d(numbers)) and not name.startswith("model."):
-                found.setdefault(name, []).append(float(np.abs(np.asarray(numbers, dtype=np.float64)).mean()))
+            sizes = np.abs(np.asarray(numbers, dtype=np.float64)).ravel()
+            if len(sizes) and not name.startswith("model."):
+                places = np.linspace(0, 1, len(sizes))  # so that numbers that change places are noticed
+                found.setdefault(name, []).append(float(sizes.mean()))
+                found.setdefault(f"{name}, by place", []).append(float((sizes * places).mean()))
     return {name: float(f"{np.mean(means):.6g}") for name, means in sorted(found.items())}
 
 

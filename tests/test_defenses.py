@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mi_core.defenses import round_outputs, truncate_outputs
+from mi_core.defenses import label_only, round_outputs, truncate_outputs
 
 
 @pytest.fixture
@@ -110,3 +110,11 @@ def test_keeping_all_outputs_returns_a_new_tensor(outputs, fill):
     before = outputs.clone()
     truncate_outputs(outputs, 10, fill=fill).add_(1)
     assert torch.equal(outputs, before)
+
+
+def test_label_only_keeps_the_arg_max_and_nothing_else():
+    outputs = torch.tensor([[3.0, -1.0, 2.0], [-5.0, -4.0, -9.0]])
+    assert torch.equal(label_only(outputs), torch.tensor([[1.0, 0, 0], [0, 1, 0]]))
+    assert torch.equal(label_only(outputs * 7), label_only(outputs))
+    with pytest.raises(ValueError, match="`outputs` must have two dimensions"):
+        label_only(outputs[0])

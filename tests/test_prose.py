@@ -7,6 +7,8 @@ import nbformat
 import pytest
 from conftest import ROOT
 
+from mi_core.study.parameters import CODE, TEXT, Protocol
+
 PAGES = sorted((ROOT / "book" / "pages").glob("*.md"))
 CHAPTERS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
@@ -39,7 +41,17 @@ def test_pages_type_no_result(page: Path) -> None:
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda path: path.stem)
 def test_chapters_type_no_result(chapter: Path) -> None:
     cells = nbformat.read(chapter, as_version=4).cells
-    assert [number for cell in cells if cell.cell_type == "markdown" for number in typed_numbers(cell.source)] == []
+    shown = [cell.source for cell in cells if cell.cell_type == "markdown"]
+    for options in (cell.metadata.get("mystnb", {}) for cell in cells):
+        shown += [options.get("figure", {}).get("caption", ""), options.get("image", {}).get("alt", "")]
+    assert [number for text in shown for number in typed_numbers(text)] == []
+
+
+def test_the_register_of_deviations_lists_the_protocols_as_they_are() -> None:
+    page = (ROOT / "book" / "pages" / "deviations.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| `([^`]*)`[^|]*\| `([^`]*)`", page, re.MULTILINE)
+    expected = [(name, str(getattr(CODE, name)), str(getattr(TEXT, name))) for name in Protocol.model_fields]
+    assert rows == expected
 
 
 def test_the_checker_notices_what_is_typed_and_allows_what_is_computed() -> None:

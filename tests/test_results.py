@@ -13,8 +13,11 @@ import pytest
 from mi_core.errors import UserError
 from mi_core.report.tables import ABSENT, compare, csv_link
 from mi_core.study import results as module
+from mi_core.study.experiments import Replicate
+from mi_core.study.graph import Runner
 from mi_core.study.manifest import Entry, read_manifest
 from mi_core.study.paper import published_table
+from mi_core.study.parameters import make_study
 from mi_core.study.results import Results, as_csv, open_results, parse_table, results_of_notebook, summarise
 from mi_core.study.store import Store
 
@@ -138,3 +141,28 @@ def test_tables_are_named_by_number_or_by_name() -> None:
     assert parse_table("search") == "search"
     with pytest.raises(UserError, match="`7` names no table"):
         parse_table("7")
+
+
+def test_the_note_names_every_change_that_bears_on_the_numbers(tmp_path: Path) -> None:
+    def note(profile: str, **changes: object) -> str:
+        results = open_results(profile, changes, store=tmp_path, announce=lambda sentence: None)
+        results._complete = lambda experiment: {0: None}  # as if it were computed
+        return results.note("table4")
+
+    assert note("paper", device="cpu") == "profile paper, 1 replicate"
+    changed = note("paper", protocol="text", steps=3)
+    assert "profile paper with protocol text, steps 3, 1 replicate: not the sizes" in changed
+    assert "profile quick with update gradient_descent, 1" in note("quick", update="gradient_descent")
+    with pytest.raises(UserError, match="`profile` is chosen with --profile"):
+        open_results("quick", {"profile": "smoke"})
+
+
+def test_published_intermediates_are_no_input_of_what_is_computed(tmp_path: Path) -> None:
+    """Classifiers trained anew are not bit for bit those whose outputs were published."""
+    replicate = Replicate(make_study("smoke"), 0)
+    outputs = replicate.outputs("shadow", "shadow_train")
+    Store(tmp_path / "published").save("outputs", outputs.key, {"outputs": np.zeros((64, 10))}, {})
+    runner = Runner(Store(tmp_path / "own", (tmp_path / "published",)))
+    assert runner.missing([outputs]) == []  # asked for itself, it may come from there
+    missing = {task.key for task in runner.missing([replicate.table4()])}
+    assert {outputs.key, replicate.classifier("shadow").key} <= missing
