@@ -192,3 +192,14 @@ def test_smoke_covers_every_stage() -> None:
     stages = {task.stage for task in all_tasks(make(Replicate(study, 0)) for make in EXPERIMENTS.values())}
     recorded = json.loads((Path(__file__).parents[1] / "mi_core" / "study" / "stages.json").read_text())
     assert stages == set(recorded)
+
+
+def test_the_protocol_of_the_text_runs_from_end_to_end(smoke: CommandLine) -> None:
+    changes = ("-p", "protocol", "text")
+    smoke("run", "--profile", "smoke", "--only", "4", "--only", "5", *changes)
+    text = smoke("table", "5", "--profile", "smoke", "--csv", *changes).stdout
+    frame = pd.read_csv(io.StringIO(text)).query("metric == 'ssim'").set_index("row")["mean"]
+    # With the label as data term X~ cannot change under rounding; M_I is trained anew, on what is the same input.
+    assert frame["M_I(X~)/exact"] == frame["M_I(X~)/rounded"]
+    rows = smoke("table", "4", "--profile", "smoke", "--csv", *changes).stdout
+    assert "shadow-weights" not in rows  # under TEXT no row uses the target's weights

@@ -1,10 +1,11 @@
 """What the cells of a chapter call: open its results, show a table, share a number with the prose."""
 
 from collections.abc import Mapping
+from html import escape
 from typing import Any
 
 import pandas as pd
-from IPython.display import HTML, Markdown
+from IPython.display import HTML, Markdown, display
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 from myst_nb import glue
 
@@ -25,6 +26,9 @@ def open_chapter(namespace: Mapping[str, Any], *together: str) -> Results:
         UserError: a mistyped name, a wrong type, a value out of range.
     """
     results = results_of_notebook(namespace, *together)
+    for reason in results.superseded(*together):
+        title = '<p class="admonition-title">Superseded results</p>'
+        display(HTML(f'<div class="admonition warning">{title}<p>{escape(reason)}</p></div>'))
     apply_style()
     set_matplotlib_formats("svg", metadata={"Date": None})
     return results

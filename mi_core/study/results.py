@@ -82,19 +82,24 @@ class Results:
 
     def note(self, experiment: str) -> str:
         """One sentence on the scale of an experiment's frame, and why it is superseded if it is."""
-        profile, reasons, changes = self.profile(experiment), set(), {}
+        profile, changes = self.profile(experiment), {}
         if self._manifest is None:
             count, changes = len(self._complete(experiment)), _changes(PROFILES[profile], self.study)
         else:
-            entries = self._published(experiment)
-            count, reasons = len(entries), {entry.superseded for entry in entries if entry.superseded}
+            count = len(self._published(experiment))
         text = f"profile {profile}"
         if changes:
             text += " with " + ", ".join(f"{name} {value}" for name, value in changes.items())
         text += f", {count} replicate{'s' if count > 1 else ''}"
         if profile != "paper" or changes:
             text += ": not the sizes and choices of the thesis's tables, so no verdict on its numbers"
-        return text + "".join(f". Superseded: {reason}" for reason in sorted(reasons))
+        return text + "".join(f". Superseded: {reason}" for reason in self.superseded(experiment))
+
+    def superseded(self, *experiments: str) -> list[str]:
+        """Why published frames no longer are what the present code would compute; empty while they are."""
+        if self._manifest is None:
+            return []
+        return sorted({entry.superseded for name in experiments for entry in self._published(name)} - {""})
 
     def sizes(self, experiment: str) -> Study:
         """The study whose sizes an experiment's frame has."""
