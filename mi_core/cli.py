@@ -15,14 +15,12 @@ from mi_core.study.graph import all_tasks
 from mi_core.study.locations import open_store, published_folder
 from mi_core.study.manifest import publish as publish_profile
 from mi_core.study.manifest import publishable
-from mi_core.study.parameters import PROFILES, Protocol, Study, make_study
+from mi_core.study.parameters import PROFILES, Protocol, Study
 from mi_core.study.results import PUBLISHED, as_csv, estimate, open_results, parse_table
 
 __all__ = ["main"]
 
-profile_option = click.option(
-    "--profile", type=click.Choice(list(PROFILES)), required=True, help="Scale of the study; see the parameters."
-)
+profile_option = click.option("--profile", type=click.Choice(list(PROFILES)), required=True, help="Scale of the study.")
 parameter_option = click.option(
     "-p", "parameters", nargs=2, multiple=True, metavar="NAME VALUE", help="Change a parameter; may be repeated."
 )
@@ -56,7 +54,9 @@ def cli() -> None:
 @cli.command()
 @profile_option
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), help="Where to compute; auto by default.")
-@click.option("--only", "names", multiple=True, metavar="TABLE", help="Only this table or figure data, e.g. 4.")
+@click.option(
+    "--only", "names", multiple=True, metavar="TABLE", help=f"Only this: 1 to 6, or one of {', '.join(EXPERIMENTS)}."
+)
 @parameter_option
 @store_option
 def run(
@@ -123,13 +123,13 @@ def table(table: str, profile: str, csv: bool, parameters: tuple[tuple[str, str]
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Executed copy; executed/NAME.ipynb.")
 @store_option
 def chapter(name: str, parameters: tuple[tuple[str, str], ...], output: Path | None, store: Path | None) -> None:
-    """Execute one chapter through papermill with validated parameters."""
+    """Execute one chapter through papermill with validated parameters, e.g. -p profile quick -p seed 3."""
     from mi_core.report.chapters import execute_chapter
 
     changes = _changes(parameters)
     profile = changes.get("profile", PUBLISHED)
     if profile != PUBLISHED and profile not in PROFILES:
-        make_study(str(profile))  # says which profiles there are
+        raise UserError(f"`profile` must be published or one of {', '.join(PROFILES)}; got {profile!r}.")
     open_results(str(profile), {key: value for key, value in changes.items() if key != "profile"})
     if store is not None:
         os.environ["MI_CORE_STORE"] = str(store.resolve())  # the notebook's kernel inherits it
@@ -167,14 +167,18 @@ def parameters() -> None:
             else:
                 kind, default = _kind(field), field.get("default")
             click.echo(f"  {name:22} {kind:34} default {default!s:12} {field.get('description', '')}")
+    click.echo("Defaults of sizes are those of the profile paper; the other profiles have smaller ones:")
+    for name, study in PROFILES.items():
+        sizes = {key: value for key, value in study.model_dump().items() if value != getattr(Study(), key)}
+        click.echo(f"  {name:8} " + ", ".join(f"{key} {value}" for key, value in sizes.items() if key != "protocol"))
 
 
 def _kind(field: dict[str, Any]) -> str:
     if "enum" in field or "const" in field:
         return " | ".join(map(str, field.get("enum", [field.get("const")])))
-    low = field.get("minimum", field.get("exclusiveMinimum"))
-    high = field.get("maximum", field.get("exclusiveMaximum"))
-    return field["type"] + (f" {low} to {high}" if low is not None else "")
+    low = f"from {field['minimum']}" if "minimum" in field else f"above {field.get('exclusiveMinimum')}"
+    high = f"to {field['maximum']}" if "maximum" in field else f"below {field.get('exclusiveMaximum')}"
+    return field["type"] if field["type"] == "boolean" else f"{field['type']} {low} {high}"
 
 
 def main() -> None:

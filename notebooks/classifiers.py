@@ -21,14 +21,14 @@
 # **Question.** How good are the two classifiers, and does the shadow behave like the target?
 #
 # Both are the same network, {numref}`fig-classifier-blocks`: three blocks of convolution, batch norm, max pooling and ReLU, then two
-# linear layers with dropout between them. Adam with its usual step size, cross-entropy, batches of 32 and 20 epochs train
-# each on its own 10,000 images. The thesis compares ten heads first (Table 1), settles on dropout without an activation, and then
+# linear layers with dropout between them. In the thesis, Adam with its usual step size, cross-entropy, batches of 32 and 20
+# epochs train each on its own 10,000 images. The thesis compares ten heads first (Table 1), settles on dropout without an activation, and then
 # reports both classifiers (Table 2).
 
 # %% tags=["parameters"]
-profile = "published"  # or smoke, quick, standard, paper: computes what is missing
-seed = 0  # from which every random draw is derived
-protocol = "code"  # or "text": what the thesis's released notebook does, or what its text says
+profile = "published"  # or smoke, quick, standard, paper: computed
+seed = 0  # of every random draw
+protocol = "code"  # or "text": the thesis's notebook, or its text
 device = "auto"  # or "cpu", "cuda"
 
 # %%
@@ -66,13 +66,15 @@ heads = results.table(1).query("metric == 'f1'").sort_values("mean")
 chosen = heads[heads.row == "None/dropout"].iloc[0]
 share(best_head=heads.iloc[-1].row, best_f1=heads.iloc[-1]["mean"], worst_head=heads.iloc[0].row)
 share(worst_f1=heads.iloc[0]["mean"], chosen_f1=chosen["mean"], chosen_published=chosen.published_mean)
-share(profile=results.profile("table1"))
+sizes = results.sizes("table1")
+share(profile=results.profile("table1"), images=sizes.head_images, epochs=sizes.head_epochs)
 
 # %% [markdown]
 # **Reading.** The head that the thesis chose, None/dropout, reaches an F1 of {glue:text}`chosen_f1` here (thesis:
 # {glue:text}`chosen_published`). The best head of this run is {glue:text}`best_head` with {glue:text}`best_f1`, the worst
-# {glue:text}`worst_head` with {glue:text}`worst_f1`. The profile of this table is {glue:text}`profile`: with fewer images and
-# epochs than the thesis, heads that learn slowly are behind for that reason alone.
+# {glue:text}`worst_head` with {glue:text}`worst_f1`. This table is of profile {glue:text}`profile`, {glue:text}`images`
+# images and {glue:text}`epochs` epochs a head; with fewer than the thesis's, heads that learn slowly can be behind for that
+# reason.
 #
 # (table-2)=
 # ## Table 2: target and shadow

@@ -26,9 +26,9 @@
 # MNIST comes from and under which licence.
 
 # %% tags=["parameters"]
-profile = "published"  # or smoke, quick, standard, paper: computes what is missing
-seed = 0  # from which every random draw is derived
-protocol = "code"  # or "text": what the thesis's released notebook does, or what its text says
+profile = "published"  # or smoke, quick, standard, paper: computed
+seed = 0  # of every random draw
+protocol = "code"  # or "text": the thesis's notebook, or its text
 device = "auto"  # or "cpu", "cuda"
 
 # %%

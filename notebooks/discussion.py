@@ -24,9 +24,9 @@
 # the thesis's sizes and several replicates.
 
 # %% tags=["parameters", "hide-input"]
-profile = "published"  # or smoke, quick, standard, paper: computes what is missing
-seed = 0  # from which every random draw is derived
-protocol = "code"  # or "text": what the thesis's released notebook does, or what its text says
+profile = "published"  # or smoke, quick, standard, paper: computed
+seed = 0  # of every random draw
+protocol = "code"  # or "text": the thesis's notebook, or its text
 device = "auto"  # or "cpu", "cuda"
 
 # %% tags=["hide-input"]
@@ -51,7 +51,7 @@ show_frame(claims_table(results), "claims")
 #   attacks above them. Only what exceeds them can be leakage beyond the label.
 # - **One pair of classifiers.** The thesis's spreads come from five trainings of each inverse model on one split and one pair of
 #   classifiers. Replicates of this report redraw everything; their spread is another quantity.
-# - **Text and code.** Where the two differ, the code gave the published numbers. Some of its choices give the attacker what
+# - **Text and code.** Where the two differ, this report follows the code by default. Some of its choices give the attacker what
 #   the gray-box setting forbids ({doc}`../pages/threat_model`).
 # - **MNIST.** Replicates are fresh draws from the same 70,000 images; nothing here speaks about other data.
 #

@@ -29,14 +29,14 @@
 # $$
 #
 # where TV is the total variation. The thesis's text takes cross-entropy with the predicted label as $D$ and plain
-# gradient descent; the notebook released with it takes the squared error between output vectors, and Adam. The
-# published numbers come from the latter, so it is the default here ({doc}`../pages/deviations`). Pixels are
+# gradient descent; the notebook released with it takes the squared error between output vectors, and Adam. The text's
+# loss cannot have given Tables 5 and 6, so the notebook's is the default here ({doc}`../pages/deviations`). Pixels are
 # clamped to $[0, 1]$ after each step. The idea goes back to {cite}`fredrikson2015`.
 
 # %% tags=["parameters"]
-profile = "published"  # or smoke, quick, standard, paper: computes what is missing
-seed = 0  # from which every random draw is derived
-protocol = "code"  # or "text": what the thesis's released notebook does, or what its text says
+profile = "published"  # or smoke, quick, standard, paper: computed
+seed = 0  # of every random draw
+protocol = "code"  # or "text": the thesis's notebook, or its text
 device = "auto"  # or "cpu", "cuda"
 
 # %%

@@ -31,9 +31,9 @@
 # - **RQ2**: what do rounding and truncating the outputs protect? ({doc}`rq2_rounding`, {doc}`rq2_truncation`)
 
 # %% tags=["parameters", "remove-input"]
-profile = "published"  # or smoke, quick, standard, paper: computes what is missing
-seed = 0  # from which every random draw is derived
-protocol = "code"  # or "text": what the thesis's released notebook does, or what its text says
+profile = "published"  # or smoke, quick, standard, paper: computed
+seed = 0  # of every random draw
+protocol = "code"  # or "text": the thesis's notebook, or its text
 device = "auto"  # or "cpu", "cuda"
 
 # %% tags=["remove-input"]
@@ -66,6 +66,8 @@ one, ten = row(6, "M_I(X~)/k=1"), row(6, "M_I(X~)/k=10")
 share(x=stand_alone["mean"], o=from_outputs["mean"], g=from_gradient["mean"], k1=one["mean"], k10=ten["mean"])
 share(px=stand_alone.published_mean, po=from_outputs.published_mean, pg=from_gradient.published_mean)
 share(pk1=one.published_mean, pk10=ten.published_mean, profile=results.profile("table4"), n=int(from_gradient.n))
+
+# %% tags=["remove-input"]
 seven = results.table(4).query("metric == 'ssim' and published_mean.notna()")  # without our own rows
 best = seven.sort_values("mean").iloc[-1]
 share(best=best.row, best_ssim=best["mean"])
@@ -80,6 +82,7 @@ share(guess=guess["mean"], relation="above" if guess["mean"] > best["mean"] else
 # | inverse model on $\tilde{X}$ | {glue:text}`pg` | {glue:text}`g` |
 # | inverse model on $\tilde{X}$, all ten outputs visible ($k = 10$) | {glue:text}`pk10` | {glue:text}`k10` |
 # | inverse model on $\tilde{X}$, only the largest visible ($k = 1$) | {glue:text}`pk1` | {glue:text}`k1` |
+# | no attack: one fixed image for each predicted class | — | {glue:text}`guess` |
 #
 # The thesis finds that the gradient reconstruction is the best input of the inverse model, that rounding to one decimal
 # changes nothing, and that truncation *raises* SSIM while reconstructions drift towards the average of their class. Of its

@@ -25,14 +25,15 @@
 # {doc}`../pages/howbuilt` says what a key is.
 
 # %% tags=["parameters", "hide-input"]
-profile = "published"  # or smoke, quick, standard, paper: computes what is missing
-seed = 0  # from which every random draw is derived
-protocol = "code"  # or "text": what the thesis's released notebook does, or what its text says
+profile = "published"  # or smoke, quick, standard, paper: computed
+seed = 0  # of every random draw
+protocol = "code"  # or "text": the thesis's notebook, or its text
 device = "auto"  # or "cpu", "cuda"
 
 # %% tags=["hide-input"]
 import pandas as pd
 
+from mi_core.errors import UserError
 from mi_core.report.notebook import open_chapter, share, show_frame
 from mi_core.study.locations import published_folder
 from mi_core.study.manifest import read_manifest
@@ -44,6 +45,8 @@ results = open_chapter(globals())
 
 # %% tags=["hide-input"]
 entries = read_manifest(published_folder())
+if not entries:
+    raise UserError(f"nothing is published in {published_folder()}: publish a profile first.")
 columns = {
     "profile": [entry.profile for entry in entries],
     "experiment": [entry.experiment for entry in entries],

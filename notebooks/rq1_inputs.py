@@ -26,9 +26,9 @@
 # shadow, and tested on $D_F$ with the outputs of the target. Its loss is one minus SSIM {cite}`wang2004`.
 
 # %% tags=["parameters"]
-profile = "published"  # or smoke, quick, standard, paper: computes what is missing
-seed = 0  # from which every random draw is derived
-protocol = "code"  # or "text": what the thesis's released notebook does, or what its text says
+profile = "published"  # or smoke, quick, standard, paper: computed
+seed = 0  # of every random draw
+protocol = "code"  # or "text": the thesis's notebook, or its text
 device = "auto"  # or "cpu", "cuda"
 
 # %%
@@ -90,8 +90,12 @@ share(note=results.note("table4"))
 #
 # ## Training
 #
-# Validation outputs here are the shadow's own on $D_S^V$: the gap to the scores on $D_F$ above is what is lost between shadow and
-# target.
+# Validation outputs here are the shadow's own on $D_S^V$. What is lost between shadow and target is seen on the same images
+# in the table above: $M_I(O)$ on the target's outputs for $D_F$ beside the ceiling $M_I(O)$ on the shadow's own.
+#
+# Reconstructions of the inverse models can have a bright rim. Their loss hardly sees it: SSIM is computed in windows of
+# 11 pixels that lie inside the picture, so the outermost pixels enter few windows, with small weights. The MSE sees it
+# in full.
 
 # %% mystnb={"figure": {"caption": "Loss (one minus SSIM) of four inverse models after each epoch, on $D_S^T$ (solid) and on $D_S^V$ (dashed), both with outputs of the shadow.", "name": "fig-inverse-curves"}, "image": {"alt": "Line plot of loss against epoch: training and validation loss of four inverse models."}} tags=["hide-input"]
 curves = results.frame("curves").query("replicate == 0")

@@ -22,9 +22,9 @@
 # matters most in them: {doc}`../pages/threat_model` spells it out.
 
 # %% tags=["parameters", "hide-input"]
-profile = "published"  # or smoke, quick, standard, paper: computes what is missing
-seed = 0  # from which every random draw is derived
-protocol = "code"  # or "text": what the thesis's released notebook does, or what its text says
+profile = "published"  # or smoke, quick, standard, paper: computed
+seed = 0  # of every random draw
+protocol = "code"  # or "text": the thesis's notebook, or its text
 device = "auto"  # or "cpu", "cuda"
 
 # %% tags=["hide-input"]

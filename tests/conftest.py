@@ -81,7 +81,8 @@ class CommandLine:
 @pytest.fixture(scope="session")
 def command_line(tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
     """The command line on an empty store that the whole session shares."""
-    return CommandLine({**os.environ, "MI_CORE_STORE": str(tmp_path_factory.mktemp("store"))})
+    own = {"MI_CORE_STORE": str(tmp_path_factory.mktemp("store")), "MI_CORE_COMMIT": "under test"}
+    return CommandLine(dict(os.environ) | own)
 
 
 @pytest.fixture(scope="session")

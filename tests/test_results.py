@@ -108,7 +108,7 @@ def test_published_is_the_largest_profile_with_all_its_replicates(published: Pat
 
 
 def test_what_is_not_published_names_what_computes_it(published: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="run --profile quick --only table5"):
+    with pytest.raises(UserError, match="run --profile quick` computes one"):
         Results("published", None, Store(tmp_path / "empty")).frame("table5")
 
 

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 import torch
 
+from mi_core.attacks import gradient, inverse
 from mi_core.data import CLASSES, Split, Splits
-from mi_core.models import Classifier
-from mi_core.study import stages
+from mi_core.models import ACTIVATIONS, Classifier
+from mi_core.study import experiments, stages
 from mi_core.study.experiments import EXACT, Replicate
 from mi_core.study.graph import Context
 from mi_core.study.parameters import make_study
@@ -35,6 +36,13 @@ def inputs(auxiliary: Split, classifier: Classifier) -> dict[str, Any]:
     outputs = predict(classifier, auxiliary.images) * 3
     state = {f"model.{name}": value.numpy() for name, value in classifier.state_dict().items()}
     return {"splits": splits, "shadow": state, "classifier": state, "outputs": {"outputs": outputs.numpy()}}
+
+
+def test_names_that_stand_on_two_floors_are_equal() -> None:
+    """The study floor imports no torch while nothing is computed, so it names these itself."""
+    assert tuple(inverse.COMBINATIONS) == experiments.COMBINATIONS
+    assert gradient.STARTS == experiments.STARTS
+    assert list(dict.fromkeys(activation for activation, _ in experiments.HEADS)) == list(ACTIVATIONS)
 
 
 def context(folder: Path, advance: Any = lambda fraction: None) -> Context:

@@ -108,7 +108,7 @@ def test_two_writers_of_one_key_do_no_harm(store: Store) -> None:
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(UserError, match="cannot write .*choose another --store"):
+    with pytest.raises(UserError, match="cannot write .*choose a folder that can be written"):
         write_atomically(tmp_path / "file" / "artefact", b"content")
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from IPython.display import HTML, Markdown, display
 from matplotlib_inline.backend_inline import set_matplotlib_formats
@@ -48,7 +49,8 @@ def _spread_note(summary: pd.DataFrame) -> str:
     if summary["seed_std"].notna().any():
         spreads.append("(±) the population standard deviation over trainings on the first replicate's split")
     ours = "; ".join(spreads) or "One replicate and one training have no spread"
-    return f"{ours}. The thesis's ± is over trainings on one split."
+    printed = " The thesis's ± is over trainings on one split." if summary["published_std"].notna().any() else ""
+    return f"{ours}.{printed}"
 
 
 def show_frame(frame: pd.DataFrame, name: str) -> HTML:
@@ -67,4 +69,4 @@ def scale_note(results: Results, *numbers: int) -> Markdown:
 def share(**values: str | float | int) -> None:
     """Make values available to the prose, as ``{glue:text}`` with their names; floats get four decimals."""
     for name, value in values.items():
-        glue(name, f"{value:.4f}" if isinstance(value, float) else str(value), display=False)
+        glue(name, f"{value:.4f}" if isinstance(value, float | np.floating) else str(value), display=False)

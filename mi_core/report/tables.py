@@ -49,7 +49,7 @@ def compare(summary: pd.DataFrame) -> Styler:
     columns = pd.MultiIndex.from_product([measures, ["ours", "thesis", "difference"]])
     table = wide.swaplevel(axis=1).reindex(index=order, columns=columns).fillna("—").reset_index()
     table.columns = pd.MultiIndex.from_tuples([(a, b) if b else ("", a) for a, b in table.columns])
-    table = table.rename(columns={"row": "input of M_I" if number == 4 else "row", "split": "set"}, level=1)
+    table = table.rename(columns={"split": "set"}, level=1)
     return _styled(table, f"table{number}")
 
 

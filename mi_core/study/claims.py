@@ -66,8 +66,8 @@ def claims_table(results: Results) -> pd.DataFrame:
     ]
     for part in ("O", "X~"):
         exact, rounded = (numbers.pair(5, f"M_I({part})/{name}") for name in ("exact", "rounded"))
-        change = tuple(f"{r - e:+.4f}" for r, e in zip(rounded, exact, strict=True))
-        lines.append(("C7", "rounding to one decimal changes nothing", f"SSIM, M_I({part})", *change))
+        change = tuple(f"{r - e:+.5f}" for r, e in zip(rounded, exact, strict=True))
+        lines.append(("C7", "rounding to one decimal changes nothing", f"change of SSIM, M_I({part})", *change))
     for part in ("O", "X~"):
         falling = numbers.series(6, [f"M_I({part})/k={k}" for k in TRUNCATIONS])
         lines.append(("C8", "SSIM rises as k falls", f"SSIM, M_I({part}), k = 10, 5, 3, 1", *falling))

@@ -79,24 +79,30 @@ def publish(profile: str, store: Store, folder: Path) -> list[Entry]:
     """
     written: list[Entry] = []
     for replicate in replicates(PROFILES[profile]):
-        for name, task in publishable(replicate).items():
-            path = store.find(task.stage, task.key, published=False)
-            if path is None:
-                continue
-            target = folder / "artefacts" / task.stage / path.name
-            if not target.exists():
-                write_atomically(target, path.read_bytes())
+        tasks = publishable(replicate)
+        paths = {name: store.find(task.stage, task.key, published=False) for name, task in tasks.items()}
+        finished = {name: path for name, path in paths.items() if path is not None}
+        if not any(name.startswith("table") for name in finished):  # some figure data are common to all profiles
+            continue
+        for name, path in finished.items():
+            task = tasks[name]
             seconds, provenance = _trace(task, store)
-            if changed := [name for name in provenance["commit"] if name.endswith("+changes")]:
+            if changed := [commit for commit in provenance["commit"] if commit.endswith("+changes")]:
                 raise UserError(
                     f"{name} was computed by code that differs from its commit ({changed[0]}): commit, then compute "
                     "it again in an empty --store."
                 )
+            target = folder / "artefacts" / task.stage / path.name
+            if not target.exists():
+                write_atomically(target, path.read_bytes())
             file = str(target.relative_to(folder))
             identity = (profile, name, replicate.number, task.stage, store.load(path)[1]["version"], task.key)
             written.append(Entry(*identity, file, seconds, provenance))
     if not written:
-        raise UserError(f"no finished table of profile {profile} is new in {store.folder}: run it first.")
+        raise UserError(
+            f"no finished table of profile {profile} is in {store.folder}: run it first (tables that are published "
+            "already are not computed again)."
+        )
     fresh = {(entry.profile, entry.experiment, entry.replicate) for entry in written}
     kept = [e for e in read_manifest(folder) if (e.profile, e.experiment, e.replicate) not in fresh]
     entries = sorted([*kept, *written], key=lambda e: (list(PROFILES).index(e.profile), e.replicate, e.experiment))
@@ -114,7 +120,7 @@ def _trace(task: Task, store: Store) -> tuple[float, dict[str, Any]]:
     """Seconds and provenance of a task with everything below it that is in the store."""
     records = []
     for each in all_tasks([task]):
-        path = store.find(each.stage, each.key)
+        path = store.find(each.stage, each.key, published=False)
         if path is not None:
             records.append(store.load(path)[1])
     provenance: dict[str, Any] = {

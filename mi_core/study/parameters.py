@@ -19,7 +19,7 @@ THESIS_REGULARISERS = (4.4323e-5, 9.48785e-3)  # lambda_L2, lambda_TV (thesis se
 class Protocol(BaseModel):
     """The choices on which the thesis's text and its released code differ, or which it leaves open.
 
-    The defaults are ``CODE``: what gave the published numbers.
+    The defaults are ``CODE``, the released notebook: the text's loss cannot have given Tables 5 and 6.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -180,14 +180,14 @@ def make_study(profile: str, changes: Mapping[str, Any] | None = None) -> Study:
         >>> make_study("smoke", {"seed": 3, "update": "gradient_descent"}).protocol.update
         'gradient_descent'
     """
-    if profile not in PROFILES:
+    if not isinstance(profile, str) or profile not in PROFILES:
         near = difflib.get_close_matches(str(profile), PROFILES, n=1)
         hint = f"did you mean '{near[0]}'?" if near else ""
         raise UserError(f"`profile` must be one of {', '.join(PROFILES)}; got {profile!r}. {hint}".rstrip())
     changes = dict(changes or {})
     check_names([*changes])
     name = changes.pop("protocol", "code")
-    if name not in PROTOCOLS:
+    if not isinstance(name, str) or name not in PROTOCOLS:
         raise UserError(f"`protocol` must be 'code' or 'text'; got {name!r}")
     choices = {field: changes.pop(field) for field in Protocol.model_fields if field in changes}
     base = PROFILES[profile].model_dump() | changes
@@ -202,5 +202,6 @@ def _sentence(error: ValidationError) -> str:
     parts = []
     for problem in error.errors():
         what = problem["msg"][:1].lower() + problem["msg"][1:]
+        what += ", True or False" if problem["type"] == "bool_type" else ""
         parts.append(f"`{'.'.join(map(str, problem['loc']))}`: {what}, but it is {problem['input']!r}")
     return "; ".join(parts) + "."

@@ -114,8 +114,8 @@ class Results:
                 entries = [entry for entry in of_profile if entry.experiment == experiment]
                 return sorted((e for e in entries if e.replicate in common), key=lambda entry: entry.replicate)
         raise UserError(
-            f"no profile with {' and '.join(sorted(wanted))} is published in {published_folder()}: compute one with "
-            f"`python -m mi_core run --profile quick --only {experiment}` and publish it, or name a profile."
+            f"no profile with {', '.join(sorted(wanted))} is published in {published_folder()}: `python -m mi_core run "
+            "--profile quick` computes one, and `python -m mi_core publish --profile quick` publishes it."
         )
 
     def _complete(self, experiment: str) -> dict[int, Task]:
@@ -130,7 +130,8 @@ class Results:
         if not finished:
             raise UserError(
                 f"{experiment} at profile {self._profile} is not computed yet (stage {missing[0].stage} is missing "
-                f"first): `python -m mi_core run --profile {self._profile} --only {experiment}` computes it."
+                f"first): `python -m mi_core run --profile {self._profile} --only {experiment}`, with the same -p and "
+                "--store if you gave any, computes it."
             )
         return finished
 
@@ -216,7 +217,7 @@ def results_of_notebook(namespace: Mapping[str, Any], *together: str) -> Results
         if not name.startswith("_") and name not in ours and isinstance(value, int | float | str | list | dict | None)
     }
     profile = changes.pop("profile", PUBLISHED)
-    if profile != PUBLISHED and profile not in PROFILES:
+    if not isinstance(profile, str) or (profile != PUBLISHED and profile not in PROFILES):
         raise UserError(f"`profile` must be published or one of {', '.join(PROFILES)}; got {profile!r}.")
     return open_results(profile, changes, together=together, announce=print)
 

@@ -35,7 +35,10 @@ def load_raw(folder: Path) -> RawData:
     try:
         return _load_raw(folder, raw)
     except OSError as error:
-        raise UserError(f"cannot read or write the data in {folder}: {error.strerror or error}.") from None
+        raise UserError(
+            f"cannot read or write the data in {folder}: {error.strerror or error}; "
+            "set MI_CORE_DATA to a folder that can be written."
+        ) from None
 
 
 def _load_raw(folder: Path, raw: Path) -> RawData:

@@ -6,6 +6,7 @@ bytes, so what was altered or cut off is noticed. Two writers of one key do no h
 """
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -52,7 +53,8 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.replace(temporary, path)
         temporary = None
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror}. Free some space or choose another --store.") from None
+        advice = "free some space" if error.errno == errno.ENOSPC else "choose a folder that can be written"
+        raise UserError(f"cannot write {path}: {error.strerror}; {advice}.") from None
     finally:
         if temporary is not None and os.path.exists(temporary):
             os.unlink(temporary)
