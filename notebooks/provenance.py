@@ -33,7 +33,6 @@ device = "auto"  # or "cpu", "cuda"
 # %% tags=["hide-input"]
 import pandas as pd
 
-from mi_core.errors import UserError
 from mi_core.report.notebook import open_chapter, share, show_frame
 from mi_core.study.locations import published_folder
 from mi_core.study.manifest import read_manifest
@@ -45,8 +44,6 @@ results = open_chapter(globals())
 
 # %% tags=["hide-input"]
 entries = read_manifest(published_folder())
-if not entries:
-    raise UserError(f"nothing is published in {published_folder()}: publish a profile first.")
 columns = {
     "profile": [entry.profile for entry in entries],
     "experiment": [entry.experiment for entry in entries],
@@ -69,7 +66,8 @@ for entry in entries:
     for name, values in used.items():
         machines.setdefault((entry.profile, name), set()).update(values)
 rows = [(*key, ", ".join(sorted(values))) for key, values in machines.items()]
-share(entries=len(entries), profiles=", ".join(dict.fromkeys(entry.profile for entry in entries)))
+profiles = ", ".join(dict.fromkeys(entry.profile for entry in entries))
+share(entries=len(entries), profiles=profiles or "none")
 show_frame(pd.DataFrame(rows, columns=["profile", "what", "value"]), "machines")
 
 # %% [markdown]
