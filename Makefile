@@ -29,7 +29,7 @@ clean:  ## Remove the environment and the rendered book; results, data and artef
 	rm -rf .venv book/_build
 
 .venv/bin/uv:
-	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v[:2] == (3, 11) else f"Python 3.11 is needed; this is {v.major}.{v.minor}. Name another one: make PYTHON=python3.11 ...")'
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v[:2] == (3, 11) else f"Python 3.11 is needed; this is {v.major}.{v.minor}. Name another one: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet uv==$$(sed -n 's/^uv==//p' requirements.in)
 
