@@ -16,7 +16,7 @@ from mi_core.study.locations import open_store, published_folder
 from mi_core.study.manifest import publish as publish_profile
 from mi_core.study.manifest import publishable
 from mi_core.study.parameters import PROFILES, Protocol, Study
-from mi_core.study.results import PUBLISHED, as_csv, estimate, open_results, parse_table
+from mi_core.study.results import PUBLISHED, as_csv, estimate, open_results, parse_table, results_of_notebook
 
 __all__ = ["main"]
 
@@ -69,9 +69,9 @@ def run(
     """Compute what is missing. Can be killed at any moment; the same command goes on where it was."""
     results = open_results(profile, _changes(parameters, device=device), store=store)
     experiments = [parse_table(name) for name in names] or list(EXPERIMENTS)
-    tasks = [EXPERIMENTS[name](each) for each in replicates(results.study) for name in experiments]
-    if not names:  # all that can be published
-        tasks = [task for each in replicates(results.study) for task in publishable(each).values()]
+    tasks = []
+    for each in replicates(results.study):
+        tasks += [EXPERIMENTS[name](each) for name in experiments] if names else publishable(each).values()
     missing = results.runner.missing(tasks)
     if missing:
         click.echo(estimate(missing), err=True)
@@ -127,10 +127,7 @@ def chapter(name: str, parameters: tuple[tuple[str, str], ...], output: Path | N
     from mi_core.report.chapters import execute_chapter
 
     changes = _changes(parameters)
-    profile = changes.get("profile", PUBLISHED)
-    if profile != PUBLISHED and profile not in PROFILES:
-        raise UserError(f"`profile` must be published or one of {', '.join(PROFILES)}; got {profile!r}.")
-    open_results(str(profile), {key: value for key, value in changes.items() if key != "profile"})
+    results_of_notebook(changes)  # refuses here what the notebook would refuse
     if store is not None:
         os.environ["MI_CORE_STORE"] = str(store.resolve())  # the notebook's kernel inherits it
     path = execute_chapter(name, changes, output or Path("executed") / f"{name}.ipynb")

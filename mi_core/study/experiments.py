@@ -175,6 +175,7 @@ class Replicate:
         draws = [min(plan[0][0], study.search_coarse), min(plan[1][0], study.search_fine)]
         images = [min(count, study.search_images) for _, count in plan]
         given = self.outputs(study.protocol.search_outputs, "shadow_train", images=max(images))
+        known = {"shadow": self.classifier("shadow"), "auxiliary": self.auxiliary(), "outputs": given}
         trials: dict[str, Task] = {}
         for phase, draw_count, image_count in zip(("coarse", "fine"), draws, images, strict=True):
             coarse = dict(trials)
@@ -186,10 +187,8 @@ class Replicate:
                     "number": number,
                     "images": image_count,
                 }
-                known = {"shadow": self.classifier("shadow"), "auxiliary": self.auxiliary(), "outputs": given}
-                inputs = known | coarse
                 work = image_count * study.steps * GRADIENT_SECONDS
-                trials[f"{phase} {number}"] = Task("search_trial", parameters, inputs, work=work)
+                trials[f"{phase} {number}"] = Task("search_trial", parameters, known | coarse, work=work)
         return Task("search", {}, trials)
 
     # --- inverse models ---
@@ -225,8 +224,10 @@ class Replicate:
         work = study.attack_training * study.inverse_epochs * INVERSE_SECONDS["X~" in combination]
         return Task("inverse_model", parameters, inputs, work=work)
 
-    def inverse_reconstructions(self, combination: str, defence: Defence, seed: int, weights_of: str) -> Task:
-        """What M_I makes of the target's outputs on D_F under a defence that the attacker knows.
+    def inverse_reconstructions(
+        self, combination: str, defence: Defence, seed: int, weights_of: str, *, role: str = "target"
+    ) -> Task:
+        """What M_I makes of the outputs of ``role`` on D_F under a defence that the attacker knows.
 
         Under rounding it depends on the protocol whether M_I was trained on rounded outputs too.
         """
@@ -234,7 +235,7 @@ class Replicate:
         trained = EXACT if defence == ROUNDED and not protocol.round_training else defence
         parameters = {"combination": combination, "hidden": protocol.inverse_hidden}
         inputs = {"inverse_model": self.inverse_model(combination, trained, seed)}
-        inputs |= self.attack_inputs(combination, "target", "test", defence, weights_of)
+        inputs |= self.attack_inputs(combination, role, "test", defence, weights_of)
         return Task("inverse_reconstructions", parameters, inputs, work=self.study.attack_test / 1000)
 
     # --- what needs no attack, and what no attack reaches ---
@@ -257,14 +258,8 @@ class Replicate:
             yield f"baseline: {name}", self.baseline(name)
         yield "baseline: M_I(label)", self.inverse_reconstructions("O", LABEL_ONLY, 0, "shadow")
         yield "ceiling: nearest auxiliary image", self.baseline("nearest auxiliary image")
-        yield "ceiling: M_I(O)/own-outputs", self._on_shadow_outputs("O")
-
-    def _on_shadow_outputs(self, combination: str) -> Task:
-        """M_I on outputs of the shadow itself for D_F: nothing is lost between shadow and target."""
-        parameters = {"combination": combination, "hidden": self.study.protocol.inverse_hidden}
-        inputs = {"inverse_model": self.inverse_model(combination, EXACT, 0)}
-        inputs |= self.attack_inputs(combination, "shadow", "test", EXACT, "shadow")
-        return Task("inverse_reconstructions", parameters, inputs, work=self.study.attack_test / 1000)
+        own = self.inverse_reconstructions("O", EXACT, 0, "shadow", role="shadow")
+        yield "ceiling: M_I(O)/own-outputs", own  # nothing is lost between shadow and target
 
     # --- tables ---
 

@@ -12,7 +12,7 @@ from mi_core.study.graph import Runner, Task
 from mi_core.study.locations import open_store, published_folder
 from mi_core.study.manifest import Entry, read_manifest
 from mi_core.study.paper import SHORT_SPLITS, TABLE_METRICS, published_table
-from mi_core.study.parameters import CODE, PROFILES, PROTOCOLS, TEXT, Protocol, Study, check_names, make_study
+from mi_core.study.parameters import CODE, PROFILES, PROTOCOLS, TEXT, Protocol, Study, make_study
 from mi_core.study.store import Store
 
 __all__ = [
@@ -58,6 +58,7 @@ class Results:
         self._manifest = read_manifest(published_folder()) if study is None else None
         device, precision = (study.device, study.precision) if study else ("auto", "auto")
         self.runner = Runner(store, device=device, precision=precision)
+        self._frames: dict[str, pd.DataFrame] = {}
 
     def profile(self, experiment: str) -> str:
         """Name of the profile that an experiment's frame comes from."""
@@ -69,6 +70,11 @@ class Results:
         Raises:
             UserError: it is neither published nor to be computed.
         """
+        if experiment not in self._frames:
+            self._frames[experiment] = self._read(experiment)
+        return self._frames[experiment]
+
+    def _read(self, experiment: str) -> pd.DataFrame:
         if self._manifest is not None:
             found = {entry.replicate: published_folder() / entry.file for entry in self._published(experiment)}
             frames = {number: self.store.load(path)[0] for number, path in found.items()}
@@ -125,6 +131,7 @@ class Results:
         if missing and self._compute:
             self._announce(estimate(missing))
             self.runner.compute(tasks.values())
+        if not missing or self._compute:
             return tasks
         finished = {number: task for number, task in tasks.items() if not self.runner.missing([task])}
         if not finished:
@@ -179,13 +186,12 @@ def open_results(
     changes = dict(changes or {})
     if "profile" in changes:
         raise UserError("`profile` is chosen with --profile here, not as a parameter.")
-    check_names(list(changes))
     if profile != PUBLISHED:
         study = make_study(profile, changes)
         return Results(profile, study, open_store(store), compute=compute, announce=announce)
+    make_study("paper", changes)  # wrong names, types and ranges are errors here too
     reference = make_study("paper")
     changed = [name for name, value in changes.items() if value != _default(reference, name)]
-    make_study("paper", changes)  # wrong types and ranges are errors here too
     if changed:
         raise UserError(
             f"`{changed[0]}` cannot be changed in published results: name a profile to compute, such as quick, as well."
