@@ -10,7 +10,7 @@ import click
 import pandas as pd
 
 from mi_core.errors import UserError
-from mi_core.study.experiments import EXPERIMENTS, replicates
+from mi_core.study.experiments import EXPERIMENTS, ON_REQUEST, replicates
 from mi_core.study.graph import all_tasks
 from mi_core.study.locations import open_store, published_folder
 from mi_core.study.manifest import publish as publish_profile
@@ -66,12 +66,17 @@ def run(
     parameters: tuple[tuple[str, str], ...],
     store: Path | None,
 ) -> None:
-    """Compute what is missing. Can be killed at any moment; the same command goes on where it was."""
+    """Compute what is missing, all but the comparison of text and code, which takes as long again: --only comparison.
+
+    Can be killed at any moment; the same command goes on where it was.
+    """
     results = open_results(profile, _changes(parameters, device=device), store=store)
-    experiments = [parse_table(name) for name in names] or list(EXPERIMENTS)
+    experiments = [parse_table(name) for name in names] or [name for name in EXPERIMENTS if name not in ON_REQUEST]
     tasks = []
     for each in replicates(results.study):
-        tasks += [EXPERIMENTS[name](each) for name in experiments] if names else publishable(each).values()
+        wanted = publishable(each)
+        chosen = experiments if names else [name for name in wanted if name not in ON_REQUEST]
+        tasks += [wanted[name] for name in chosen]
     missing = results.runner.missing(tasks)
     if missing:
         click.echo(estimate(missing), err=True)

@@ -1,15 +1,35 @@
-"""Scores: SSIM and MSE per image, weighted F1 and confusion matrices. Averaging images is the caller's."""
+"""Scores: SSIM and MSE per image, distances between all pairs and the rank of the true image among them, F1.
+
+Averaging images is the caller's. What ranks say is in ``mi_core.reidentification``.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pytorch_msssim
+import torch
 from sklearn.metrics import confusion_matrix, f1_score
 from torch import Tensor
 
 from mi_core.data import CLASSES
 
-__all__ = ["SSIM_WINDOW", "confusion", "mse_per_image", "ssim_per_image", "weighted_f1"]
+__all__ = [
+    "SSIM_WINDOW",
+    "Ranks",
+    "confusion",
+    "euclidean_distances",
+    "mse_per_image",
+    "rank_within_class",
+    "ssim_distances",
+    "ssim_per_image",
+    "weighted_f1",
+]
 
 SSIM_WINDOW = 11  # pixels; sigma 1.5, K1 0.01, K2 0.03, valid region only
+SSIM_SIGMA = 1.5
+PAIRS_AT_ONCE = 4096  # bounds the memory of SSIM between all pairs
+DECIMALS = 10  # of distances in float64, so that equal images are equally far whatever was summed first
 
 
 def ssim_per_image(images: Tensor, reconstructions: Tensor) -> Tensor:
@@ -31,7 +51,7 @@ def ssim_per_image(images: Tensor, reconstructions: Tensor) -> Tensor:
     if min(images.shape[2:]) < SSIM_WINDOW:
         raise ValueError(f"`images` must be at least {SSIM_WINDOW} pixels a side; got {tuple(images.shape[2:])}")
     return pytorch_msssim.ssim(
-        images, reconstructions, data_range=1.0, win_size=SSIM_WINDOW, win_sigma=1.5, size_average=False
+        images, reconstructions, data_range=1.0, win_size=SSIM_WINDOW, win_sigma=SSIM_SIGMA, size_average=False
     )
 
 
@@ -48,6 +68,154 @@ def mse_per_image(images: Tensor, reconstructions: Tensor) -> Tensor:
     """
     _check_pair(images, reconstructions)
     return (images - reconstructions).square().flatten(1).mean(1)
+
+
+def euclidean_distances(points: Tensor, others: Tensor) -> Tensor:
+    """Euclidean distance of each point to each other one, in float64.
+
+    Args:
+        points: (n, ...): images, or features.
+        others: (m, ...), the same shape otherwise.
+    Returns:
+        (n, m), rounded to 10 decimals.
+    Raises:
+        ValueError: shapes that do not fit.
+    """
+    if points.shape[1:] != others.shape[1:] or points.ndim < 2:
+        raise ValueError(f"`points` and `others` must be alike; got {tuple(points.shape)} and {tuple(others.shape)}")
+    # not through matrix products, whose rounding would depend on what else is in the batch
+    exact = "donot_use_mm_for_euclid_dist"
+    return torch.cdist(points.double().flatten(1), others.double().flatten(1), compute_mode=exact).round(
+        decimals=DECIMALS
+    )
+
+
+def ssim_distances(images: Tensor, others: Tensor) -> Tensor:
+    """1 - SSIM of each image with each other one, as ``ssim_per_image`` gives it for a pair, in float64.
+
+    Means and variances are found once an image; only the covariances take all pairs.
+
+    Args:
+        images: (n, 1, height, width) float in [0, 1], at least 11 pixels a side.
+        others: (m, 1, height, width), likewise.
+    Returns:
+        (n, m) in [0, 2], rounded to 10 decimals.
+    Raises:
+        ValueError: shapes that do not fit, or images that are too small.
+    """
+    if images.shape[1:] != others.shape[1:] or images.ndim != 4 or min(images.shape[2:]) < SSIM_WINDOW:
+        raise ValueError(
+            f"`images` and `others` must be (n, 1, height, width) of at least {SSIM_WINDOW} pixels a side; "
+            f"got {tuple(images.shape)} and {tuple(others.shape)}"
+        )
+    images, others = images.double()[:, 0], others.double()[:, 0]
+    (means, variances), (other_means, other_variances) = (_local_moments(stack) for stack in (images, others))
+    lines = []
+    for image, mean, variance in zip(images, means, variances, strict=True):
+        parts = []
+        for first in range(0, len(others), PAIRS_AT_ONCE):
+            some = slice(first, first + PAIRS_AT_ONCE)
+            product = mean * other_means[some]
+            covariance = _windowed(image * others[some]) - product
+            brightness = (2 * product + 1e-4) / (mean.square() + other_means[some].square() + 1e-4)
+            structure = (2 * covariance + 9e-4) / (variance + other_variances[some] + 9e-4)
+            parts.append(1 - (brightness * structure).flatten(1).mean(1))
+        lines.append(torch.cat(parts))
+    return torch.stack(lines).round(decimals=DECIMALS)
+
+
+def _local_moments(images: Tensor) -> tuple[Tensor, Tensor]:
+    means = _windowed(images)
+    return means, _windowed(images.square()) - means.square()
+
+
+def _windowed(images: Tensor) -> Tensor:
+    """Gaussian window means (n, height - 10, width - 10) of images (n, height, width)."""
+    height, width = images.shape[1:]
+    return _window_matrix(height, images) @ images @ _window_matrix(width, images).T
+
+
+def _window_matrix(side: int, like: Tensor) -> Tensor:
+    """The matrix (side - 10, side) that takes the window's weighted mean at every place of a line."""
+    places = torch.arange(SSIM_WINDOW, dtype=like.dtype, device=like.device) - SSIM_WINDOW // 2
+    weights = torch.exp(-places.square() / (2 * SSIM_SIGMA**2))
+    matrix = torch.zeros(side - SSIM_WINDOW + 1, side, dtype=like.dtype, device=like.device)
+    for line in range(len(matrix)):
+        matrix[line, line : line + SSIM_WINDOW] = weights / weights.sum()
+    return matrix
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Where the true image stands among the images of its class, for each reconstruction.
+
+    Attributes:
+        others: (n,) int64, how many other images of the true class there are.
+        closer: (n,) int64, how many of them are nearer to the reconstruction than the true image.
+        tied: (n,) int64, how many are as near.
+        false_positives: (n,) float64, the share of impostor pairs (a reconstruction with another image of its true
+            class; all of this call together) that are nearer than this reconstruction is to its true image, ties
+            counting half. A threshold with a false-positive rate p accepts the true pairs whose share is at most p;
+            NaN where there is no impostor pair.
+    """
+
+    others: Tensor
+    closer: Tensor
+    tied: Tensor
+    false_positives: Tensor
+
+
+def rank_within_class(
+    reconstructions: Tensor,
+    candidates: Tensor,
+    labels: Tensor,
+    *,
+    distance: Callable[[Tensor, Tensor], Tensor] = euclidean_distances,
+    truth: Tensor | None = None,
+    left_out: Tensor | None = None,
+) -> Ranks:
+    """Compare each reconstruction with its true image and with all others of the same true class.
+
+    Args:
+        reconstructions: (n, ...) images, or their features.
+        candidates: (m, ...), the images of the whole split, or their features.
+        labels: (m,) int64, their true classes.
+        distance: (some of one, some of the other) -> all distances.
+        truth: (n,) int64, place of each reconstruction's true image among the candidates; the first n by default.
+        left_out: (n,) int64, place of one more candidate that is not compared with, e.g. the image that a shuffled
+            output came from; none by default.
+    Returns:
+        The ranks, in the order of the reconstructions. They depend neither on that order nor on other reconstructions,
+        but for ``false_positives``, which pools them.
+    Raises:
+        ValueError: lengths that do not fit.
+    Source: ranks of one true among impostors, as in biometric identification; the pooled threshold is that of
+        Carlini et al. 2022 for membership.
+    """
+    truth = torch.arange(len(reconstructions)) if truth is None else truth
+    if len(labels) != len(candidates) or len(truth) != len(reconstructions) or len(truth) == 0:
+        raise ValueError(
+            "`labels` must be as many as `candidates`, `truth` as many as `reconstructions`, and these at least one; "
+            f"got {len(labels)}, {len(candidates)}, {len(truth)} and {len(reconstructions)}"
+        )
+    if int(truth.max()) >= len(candidates):
+        raise ValueError(f"`truth` must be below {len(candidates)}, the number of candidates; got {int(truth.max())}")
+    counts = torch.zeros(3, len(truth), dtype=torch.int64)
+    own = torch.zeros(len(truth), dtype=torch.float64)
+    impostors: list[Tensor] = []
+    for label in labels[truth].unique().tolist():
+        lines = torch.nonzero(labels[truth] == label).flatten()
+        columns = torch.nonzero(labels == label).flatten()
+        distances = distance(reconstructions[lines], candidates[columns]).cpu()
+        is_true = truth[lines, None] == columns
+        compared = ~is_true if left_out is None else ~is_true & (left_out[lines, None] != columns)
+        own[lines] = distances[is_true]
+        closer, tied = (compared & test(distances, own[lines, None]) for test in (torch.lt, torch.eq))
+        counts[:, lines] = torch.stack([mask.sum(1) for mask in (compared, closer, tied)])
+        impostors.append(distances[compared])
+    pooled = torch.cat(impostors).sort().values
+    below, to_equal = (torch.searchsorted(pooled, own, right=right) for right in (False, True))
+    return Ranks(*counts, (below + to_equal) / 2 / len(pooled))
 
 
 def weighted_f1(labels: Tensor, predictions: Tensor) -> float:

@@ -1,4 +1,4 @@
-"""The networks of the thesis: the classifier (target M_T and shadow M_S) and the inverse model M_I."""
+"""The networks: classifier (target M_T, shadow M_S) and inverse model M_I of the thesis, and one that judges."""
 
 import copy
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mi_core.data import CLASSES, SIDE
 
-__all__ = ["ACTIVATIONS", "ACTIVATION_SIZE", "Classifier", "InverseModel", "frozen_for_inference"]
+__all__ = ["ACTIVATIONS", "ACTIVATION_SIZE", "Classifier", "EvaluationModel", "InverseModel", "frozen_for_inference"]
 
 ACTIVATION_SIZE = 50  # width of A_L, the input of the last linear layer
 ACTIVATIONS = {"None": nn.Identity, "ReLU": nn.ReLU, "Sigmoid": nn.Sigmoid, "GELU": nn.GELU, "SiLU": nn.SiLU}
@@ -71,12 +71,63 @@ class InverseModel(nn.Module):
         steps = ((inputs, 512, 1, 0, 0.3), (512, 256, 2, 1, 0.5), (256, 128, 2, 1, 0.5))
         for channels_in, channels_out, stride, padding, dropout in steps:
             layers += [nn.ConvTranspose2d(channels_in, channels_out, 4, stride, padding), nn.BatchNorm2d(channels_out)]
-            layers += [nn.ReLU()] if hidden == "relu" else [nn.Tanh(), nn.Dropout(dropout)]
+            layers += [nn.ReLU()] if hidden == "relu" else [nn.Tanh(), Dropout(dropout)]
         layers += [nn.ConvTranspose2d(128, 1, 4, 2, 1), nn.Sigmoid()]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return self.layers(inputs[:, :, None, None])
+        return self.layers[1:](_of_one_pixel(self.layers[0], inputs))
+
+
+def _of_one_pixel(layer: nn.ConvTranspose2d, inputs: Tensor) -> Tensor:
+    """``layer`` on inputs (n, c) of height and width 1: one matrix product, where the convolution takes ten times
+    as long to find the gradient of its weights."""
+    _, channels, height, width = layer.weight.shape
+    weight = layer.weight.permute(0, 2, 3, 1).flatten(1)  # channels last, as training stores it: no copy
+    maps = torch.addmm(layer.bias.repeat(height * width), inputs, weight)
+    return maps.view(-1, height, width, channels).permute(0, 3, 1, 2)
+
+
+class Dropout(nn.Dropout):
+    """``torch.nn.Dropout`` with four draws from each random number on a CPU, where drawing takes most of its time.
+
+    The probability is rounded to a multiple of 2^-16.
+    """
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if not self.training or inputs.device.type != "cpu":
+            return super().forward(inputs)
+        numbers = torch.empty((inputs.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
+        draws = numbers.view(torch.int16)[: inputs.numel()].as_strided(inputs.shape, inputs.stride())
+        kept = draws >= round(self.p * 2**16) - 2**15
+        return torch.where(kept, inputs * (1 / (1 - self.p)), 0.0)
+
+
+class EvaluationModel(nn.Module):
+    """CNN that judges reconstructions: from images (n, 1, 32, 32) in [0, 1] to logits (n, 10).
+
+    Three blocks of convolution 5x5 with stride 2, group norm and SiLU with 24, 48 and 96 channels, then the mean over
+    places and a linear layer. None of its parameters has the shape of one of ``Classifier``'s, and it is trained on
+    images that neither target nor attacker has, so that what fools or mirrors these need not please it.
+
+    Source: an evaluation model apart from the target is used by Zhang et al. 2020 (accuracy and feature distance).
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for channels_in, channels_out in ((1, 24), (24, 48), (48, 96)):
+            convolution = nn.Conv2d(channels_in, channels_out, 5, stride=2, padding=2)
+            layers += [convolution, nn.GroupNorm(8, channels_out), nn.SiLU()]
+        self.layers = nn.Sequential(*layers)
+        self.last = nn.Linear(96, CLASSES, bias=False)  # with a bias it would share the shape (10,) with the target
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.last(self.features(images))
+
+    def features(self, images: Tensor) -> Tensor:
+        """What goes into the last layer, (n, 96)."""
+        return self.layers(images).mean((2, 3))
 
 
 def frozen_for_inference(classifier: Classifier, *, dtype: torch.dtype = torch.float32) -> nn.Module:

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mi_core.models import ACTIVATIONS, Classifier, InverseModel, frozen_for_inference
+from mi_core.models import ACTIVATIONS, Classifier, Dropout, InverseModel, frozen_for_inference
 from mi_core.randomness import seeded
 
 
@@ -139,3 +139,47 @@ def test_inverse_model_variants_differ_in_activation_and_dropout():
 def test_inverse_model_refuses_an_unknown_variant():
     with pytest.raises(ValueError, match="`hidden` must be 'tanh_dropout' or 'relu'; got 'gelu'"):
         InverseModel(10, hidden="gelu")
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_inverse_model_equals_its_layers_one_after_another(layout):
+    """The first layer is computed as a matrix product: the same values and the same gradients as its convolution."""
+    with seeded("inverse model"):
+        model = InverseModel(6).double().eval().to(memory_format=layout)
+        inputs = torch.randn(5, 6, dtype=torch.float64, requires_grad=True)
+    weights = (inputs, *model.parameters())
+    expected, found = model.layers(inputs[:, :, None, None]), model(inputs)
+    torch.testing.assert_close(found, expected)
+    direction = torch.randn_like(found)
+    for one, other in zip(
+        torch.autograd.grad(found, weights, direction), torch.autograd.grad(expected, weights, direction), strict=True
+    ):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("probability", [0.3, 0.5])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_dropout_keeps_its_share_of_every_quarter_and_scales_it(probability, layout):
+    """Four draws come from each random number: each must keep the same share, and neighbours must not agree."""
+    layer = Dropout(probability).train()
+    ones = torch.ones(50, 8, 32, 32).to(memory_format=layout)
+    with seeded("dropout share"):
+        dropped = layer(ones)
+    assert dropped.stride() == ones.stride()
+    flat = dropped.permute(0, 2, 3, 1).flatten() if layout == torch.channels_last else dropped.flatten()
+    torch.testing.assert_close(flat.unique(), torch.tensor([0, 1 / (1 - probability)]))
+    kept = (flat != 0).double()
+    for place in range(4):  # 102,400 draws each: five standard errors are 0.008
+        assert abs(kept[place::4].mean() - (1 - probability)) < 0.008
+        following = kept[place::4][:-1] * kept[(place + 1) :: 4][: len(kept) // 4 - 1]
+        assert abs(following.mean() - (1 - probability) ** 2) < 0.008
+
+
+def test_dropout_follows_the_seed_and_rests_in_evaluation_mode():
+    layer, ones = Dropout(0.5), torch.ones(7, 3)
+    with seeded("a"):
+        first = layer(ones)
+    with seeded("a"):
+        assert torch.equal(layer(ones), first)
+    assert torch.equal(layer.eval()(ones), ones)
+    assert not torch.equal(layer.train()(ones.to(torch.float64)), ones.to(torch.float64))

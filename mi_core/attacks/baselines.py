@@ -18,6 +18,7 @@ __all__ = [
     "nearest_auxiliary_images",
     "nearest_output_averages",
     "random_class_images",
+    "shuffled_within_class",
     "ssim_optimal_images",
 ]
 
@@ -56,6 +57,29 @@ def random_class_images(outputs: Tensor, auxiliary: Split, *, generator: torch.G
             raise ValueError(f"the auxiliary data hold no image of class {label}; give the attacker more images")
         chosen.append(candidates[torch.randint(len(candidates), (1,), generator=generator)])
     return auxiliary.images[torch.cat(chosen)]
+
+
+def shuffled_within_class(predicted: Tensor, *, generator: torch.Generator) -> Tensor:
+    """The control: whose output each image is given when outputs change hands within the predicted class.
+
+    Each class's images pass theirs on in a random circle, so no image keeps its own unless it is alone in its class.
+    What an attack still scores with another image's output is not leakage about the image.
+
+    Args:
+        predicted: (n,) int64, predicted classes.
+        generator: draws the circles.
+    Returns:
+        (n,) int64, the place of the image whose output each one gets.
+    Example:
+        >>> shuffled_within_class(torch.tensor([3, 1, 3]), generator=torch.Generator())
+        tensor([2, 1, 0])
+    """
+    donors = torch.arange(len(predicted))
+    for label in predicted.unique():
+        members = torch.nonzero(predicted == label).flatten()
+        circle = members[torch.randperm(len(members), generator=generator)]
+        donors[circle] = circle.roll(1)
+    return donors
 
 
 def ssim_optimal_images(

@@ -93,6 +93,10 @@ class Study(BaseModel):
     attack_test: int = Field(1340, ge=32, le=1340, description="images of D_F that are attacked")
     steps: int = Field(400, ge=1, le=100_000, description="iterations of each X~")
     inverse_epochs: int = Field(20, ge=1, le=1000, description="epochs of each M_I")
+    evaluation_images: int = Field(
+        40_000, ge=32, le=40_000, description="training images of the evaluation model, of those that no split holds"
+    )
+    evaluation_epochs: int = Field(5, ge=1, le=1000, description="epochs of the evaluation model")
     search_coarse: int = Field(20, ge=1, le=20, description="coarse draws of the search of lambda, at most")
     search_fine: int = Field(10, ge=1, le=10, description="fine draws of the search, at most")
     search_images: int = Field(320, ge=32, le=320, description="images of each draw, at most")
@@ -117,6 +121,8 @@ PROFILES: dict[str, Study] = {
         attack_test=32,
         steps=3,
         inverse_epochs=1,
+        evaluation_images=256,
+        evaluation_epochs=1,
         search_coarse=2,
         search_fine=1,
         search_images=32,
@@ -132,6 +138,8 @@ PROFILES: dict[str, Study] = {
         attack_validation=64,
         attack_test=64,
         steps=40,
+        evaluation_images=10_000,
+        evaluation_epochs=3,
         search_coarse=6,
         search_fine=3,
         search_images=32,
@@ -143,6 +151,7 @@ PROFILES: dict[str, Study] = {
         attack_training=1000,
         attack_validation=500,
         steps=50,
+        evaluation_epochs=3,
     ),
     "paper": Study(),
 }

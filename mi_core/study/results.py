@@ -9,6 +9,7 @@ import pandas as pd
 from mi_core.errors import UserError
 from mi_core.study.experiments import EXPERIMENTS, replicates
 from mi_core.study.graph import Runner, Task
+from mi_core.study.leakage import MEASURES, row_means
 from mi_core.study.locations import open_store, published_folder
 from mi_core.study.manifest import Entry, read_manifest
 from mi_core.study.paper import SHORT_SPLITS, TABLE_METRICS, published_table
@@ -252,16 +253,11 @@ def summarise(table: int, frame: pd.DataFrame) -> pd.DataFrame:
         frame: what ``Results.frame`` gives for it.
     Returns:
         Columns table, row, split, metric, mean, std, n, published_mean, published_std, seed_std; a row that only one
-        of the two has is NaN in the other's columns.
+        of the two has is NaN in the other's columns. Metrics of Tables 3 to 6 are those of ``MEASURES``, of which the
+        thesis prints the first two.
     """
-    if table <= 2:
-        values = frame.assign(inverse_seed=0)
-    else:
-        values = frame.melt(
-            ["replicate", "row", "split", "inverse_seed"], ["ssim", "mse"], var_name="metric", value_name="value"
-        )
+    values = frame.assign(inverse_seed=0) if table <= 2 else row_means(frame)
     keys = ["row", "split", "metric"]
-    values = values.astype({"value": "float64"})
     per_seed = values.groupby([*keys, "replicate", "inverse_seed"], sort=False)["value"].mean()
     first = per_seed.xs(0, level="replicate") if 0 in per_seed.index.get_level_values("replicate") else per_seed[:0]
     seeds = first.groupby(keys, sort=False)
@@ -273,7 +269,8 @@ def summarise(table: int, frame: pd.DataFrame) -> pd.DataFrame:
     printed = published_table(table).rename(columns={"mean": "published_mean", "std": "published_std"})
     joined = printed.merge(ours, on=keys, how="outer").assign(table=table)
     order = {key: place for place, key in enumerate(dict.fromkeys([*ours["row"], *printed["row"]]))}
-    place = joined["row"].map(order), joined["metric"].map(TABLE_METRICS[table].index)
+    metrics = TABLE_METRICS[table] if table <= 2 else list(MEASURES)
+    place = joined["row"].map(order), joined["metric"].map(metrics.index)
     joined = joined.assign(row_place=place[0], metric_place=place[1]).sort_values(
         ["row_place", "split", "metric_place"]
     )

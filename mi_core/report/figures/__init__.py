@@ -1,0 +1,30 @@
+"""The figures of the study: tidy frames in, Matplotlib figures out.
+
+Frames are those of ``mi_core.study.experiments``; the column ``replicate`` may be missing where there is one. Nothing
+is shown or saved here, and nothing is computed beyond means, shares and quantiles.
+"""
+
+from mi_core.report.figures.data import class_histograms, confusion_matrices, search_scatter, training_curves
+from mi_core.report.figures.leakage import detection_curve, leakage_scatter
+from mi_core.report.figures.pictures import select_images, start_grid, strip
+from mi_core.report.figures.scores import head_comparison, score_comparison, score_distributions
+from mi_core.report.figures.uncertainty import difference_forest, variance_bars
+from mi_core.report.style import row_label
+
+__all__ = [
+    "class_histograms",
+    "confusion_matrices",
+    "detection_curve",
+    "difference_forest",
+    "head_comparison",
+    "leakage_scatter",
+    "row_label",
+    "score_comparison",
+    "score_distributions",
+    "search_scatter",
+    "select_images",
+    "start_grid",
+    "strip",
+    "training_curves",
+    "variance_bars",
+]
