@@ -10,7 +10,8 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
-from mi_core.report.diagrams import WORKFLOWS, Edge, Node, layer_blocks, layer_table, workflow
+from mi_core.report.diagrams import layer_blocks, layer_table, workflow
+from mi_core.report.diagrams.workflows import WORKFLOWS, Edge, Node
 from mi_core.report.style import FULL_WIDTH, apply_style
 
 
