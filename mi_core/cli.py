@@ -123,6 +123,26 @@ def table(table: str, profile: str, csv: bool, parameters: tuple[tuple[str, str]
 
 
 @cli.command()
+@click.option("--profile", type=click.Choice([PUBLISHED, *PROFILES]), default=PUBLISHED, show_default=True)
+@click.option("--csv", is_flag=True, help="Print CSV.")
+@parameter_option
+@store_option
+def verdicts(profile: str, csv: bool, parameters: tuple[tuple[str, str], ...], store: Path | None) -> None:
+    """Print a verdict on each of the thesis's claims and numbers, by fixed rules. Computes nothing."""
+    from mi_core.study.verdicts import verdicts as judge_all
+
+    frame = judge_all(open_results(profile, _changes(parameters), store=store, compute=False))
+    if csv:
+        click.echo(frame.to_csv(index=False, float_format="%.6g"), nl=False)
+    else:
+        shown = frame[["item", "metric", "published", "ours", "low", "high", "n"]].round(4).astype(object)
+        shown = shown.where(shown.notna(), "").assign(
+            matches=frame["number_matches"], supported=frame["claim_supported"]
+        )
+        click.echo(shown.assign(cause=frame["cause"]).to_string(index=False))
+
+
+@cli.command()
 @click.argument("name")
 @parameter_option
 @click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Executed copy; executed/NAME.ipynb.")

@@ -18,10 +18,10 @@
 # %% [markdown]
 # # Discussion
 #
-# **Question.** What of the thesis's conclusions do these results speak to, and what can they not say?
+# **Question.** What do the thesis's conclusions become in the light of these measurements?
 #
-# For each of the thesis's claims the table holds the published numbers and ours. It gives no verdict: that takes
-# the thesis's sizes and several replicates.
+# Claim by claim: what the thesis concludes from its numbers, and what stands beside it here. The verdict on each claim by fixed rules is
+# in {doc}`verdicts`; this is the reading.
 
 # %% tags=["parameters", "hide-input"]
 profile = "published"  # or smoke, quick, standard, paper: computed
@@ -30,29 +30,77 @@ protocol = "code"  # or "text": the thesis's notebook, or its text
 device = "auto"  # or "cpu", "cuda"
 
 # %% tags=["hide-input"]
-from mi_core.report.notebook import open_chapter, share, show_frame
-from mi_core.study.claims import claims_table
+from mi_core.report.notebook import open_chapter, share, show_claims
+from mi_core.study.overview import replicate_points, rows_on_test
+from mi_core.study.verdicts import verdicts
 
-results = open_chapter(globals(), "table1", "table2", "table3", "table4", "table5", "table6", "gallery")
+results = open_chapter(globals(), "table1", "table2", "table3", "table4", "table5", "table6")
+everything = verdicts(results)
 
 # %% tags=["hide-input"]
-share(note=results.note("table4"))
-show_frame(claims_table(results), "claims")
+show_claims(everything)
+
+# %% tags=["remove-input"]
+means = replicate_points(rows_on_test(results)).groupby("row").mean(numeric_only=True)
+ssim, auc, shuffled = means["ssim"], means["auc"], means["shuffled_ssim"]
+guess, start, label = "baseline: SSIM-optimal class image", "baseline: class average", "baseline: M_I(label)"
+share(x=ssim["M_I(X~)"], o=ssim["M_I(O)"], stand=ssim["X~/class_average"], start=ssim[start], guess=ssim[guess])
+share(x_auc=auc["M_I(X~)"], o_auc=auc["M_I(O)"], stand_auc=auc["X~/class_average"], start_auc=auc[start])
+share(label=ssim[label], label_auc=auc[label], own=ssim["ceiling: M_I(O)/own-outputs"], both=auc["M_I(O+X~)"])
+share(own_auc=auc["ceiling: M_I(O)/own-outputs"], x_shuffled=shuffled["M_I(X~)"], x_part=shuffled["M_I(X~)"] / ssim["M_I(X~)"])
+share(target_weights=ssim["M_I(A_L)"], note=results.note("table4"), ox=ssim["M_I(O+X~)"])
+share(shadow_weights=ssim.get("M_I(A_L)/shadow-weights", ssim["M_I(A_L)"]))
+
+# %% tags=["remove-input"]
+for part, name in (("O", "o"), ("X~", "x")):
+    first, last = f"M_I({part})", f"M_I({part})/k=1"
+    share(**{f"{name}1": ssim[last], f"{name}1_auc": auc[last], f"{name}_rounded": ssim[f"{first}/rounded"]})
+f1 = results.table(2).query("metric == 'f1'").set_index("row")["mean"]
+heads = results.table(1).query("metric == 'f1'").set_index("row")["mean"]
+share(f1_target=f1["M_T"], f1_shadow=f1["M_S"], head=heads.idxmax(), head_f1=heads.max(), own_head=heads["None/dropout"])
 
 # %% [markdown]
-# Scale of all rows: {glue:text}`note`. The arrows go from ten visible outputs to one. C9 is measured as the similarity of
-# reconstructions with the average image of their predicted class; whether they also lose what is particular to an
-# instance needs a measure of re-identification, which this report does not have yet.
+# Scale of everything below: {glue:text}`note`.
+#
+# **C1 to C3: the inverse model on gradient reconstructions is the best, and far better than its parts.** Here $M_I(\tilde{X})$ has SSIM
+# {glue:text}`x`, stand-alone $\tilde{X}$ {glue:text}`stand`, $M_I(O)$ {glue:text}`o` and $M_I(O, \tilde{X})$ {glue:text}`ox`. But the class average that $\tilde{X}$ starts
+# from, before any step of the attack, already has {glue:text}`start`, and one fixed image for each predicted class {glue:text}`guess`. A
+# gain of $M_I(\tilde{X})$ over $\tilde{X}$ is then no evidence that more of the image has leaked: it can come from learning what pictures of a class
+# look like to SSIM. Given another image's output of the same class it still scores {glue:text}`x_shuffled`. What tells images
+# of a class apart is small for all of them: AUC {glue:text}`x_auc` for $M_I(\tilde{X})$, {glue:text}`o_auc` for $M_I(O)$, {glue:text}`both` for both inputs together, {glue:text}`stand_auc` for
+# stand-alone $\tilde{X}$, {glue:text}`start_auc` for the class average on the same images.
+#
+# **C4: more inputs do not help.** The rows with $A_L$ carry a choice of the notebook: it recovers the $A_L$ of $D_F$ with the target's
+# weights, which lie in another basis than the shadow's on which the model was trained. $M_I(A_L)$ has {glue:text}`target_weights` so, and
+# {glue:text}`shadow_weights` with the weights that the attacker has. What looks like a poor input is for a part a
+# mismatch of bases.
+#
+# **C5: the class average is the best start.** It is the best start because it is the best guess: compare {glue:text}`stand` after the
+# optimisation with {glue:text}`start` before it.
+#
+# **C6: the shadow mimics the target.** In F1 ({glue:text}`f1_shadow` and {glue:text}`f1_target`), yes; as models to invert, no. On its own
+# shadow's outputs $M_I(O)$ reaches SSIM {glue:text}`own` and AUC {glue:text}`own_auc`, on the target's {glue:text}`o` and {glue:text}`o_auc`. Equal accuracy does
+# not mean equal logits, and it is here that the attack loses most.
+#
+# **C7: rounding to one decimal changes nothing.** Logits span tens, so one decimal removes next to nothing: $M_I(O)$ has {glue:text}`o_rounded` on
+# rounded outputs, $M_I(\tilde{X})$ {glue:text}`x_rounded`. This says little about rounding as a defence where outputs are probabilities.
+#
+# **C8 and C9: truncation raises SSIM and loses the instance.** At one visible output $M_I(O)$ has {glue:text}`o1` and $M_I(\tilde{X})$ {glue:text}`x1`; the same
+# model fed with nothing but the label has {glue:text}`label`. What rises is the quality of the guess: with AUC {glue:text}`o1_auc` and
+# {glue:text}`x1_auc` (the label: {glue:text}`label_auc`). Read as leakage, the published figures say the opposite of their headline: less is
+# visible, and the picture is nicer.
+#
+# **C10: no activation and dropout is the best head.** The best F1 here has {glue:text}`head`, {glue:text}`head_f1`; the thesis's choice has
+# {glue:text}`own_head`.
 #
 # ## What these numbers cannot say
 #
-# - **SSIM does not tell leakage from a good guess.** A picture that shows nothing but the predicted class can score well,
-#   because digits of a class resemble each other: compare the baselines in {ref}`table-4` and {ref}`table-6` with the
-#   attacks above them. Only what exceeds them can be leakage beyond the label.
 # - **One pair of classifiers.** The thesis's spreads come from five trainings of each inverse model on one split and one pair of
-#   classifiers. Replicates of this report redraw everything; their spread is another quantity.
+#   classifiers. Replicates of this report redraw everything; {ref}`numbers` shows what that changes.
 # - **Text and code.** Where the two differ, this report follows the code by default. Some of its choices give the attacker what
-#   the gray-box setting forbids ({doc}`../pages/threat_model`).
+#   the gray-box setting forbids ({doc}`../pages/threat_model`); {doc}`text_and_code` measures them.
+# - **Weak attacks.** That these attacks leak little beyond the label does not show that nothing more can be had from the outputs:
+#   the ceiling above is far from chance.
 # - **MNIST.** Replicates are fresh draws from the same 70,000 images; nothing here speaks about other data.
 #
 # ## What the thesis leaves for later
@@ -60,4 +108,5 @@ show_frame(claims_table(results), "claims")
 # More complex data, the shadow's last feature map as input, noise on the outputs or a student model as defence, deeper
 # architectures, and attacker data from another distribution.
 #
-# If you know of an error in this reading of the thesis, its author's correction above all, it will be put right.
+# The thesis asked a good question with care enough that all of it can be run again; this reading takes nothing from that. If you
+# know of an error in it, its author's correction above all, it will be put right.

@@ -105,6 +105,8 @@ scale_note(results, 1, 2, 3, 4, 5, 6)
 #
 # - {doc}`workflow` shows the attack as two diagrams; {doc}`../pages/threat_model` says who knows what.
 # - {doc}`data_and_splits`, {doc}`classifiers`, {doc}`gradient_reconstructions`, {doc}`rq1_inputs`, {doc}`rq2_rounding` and
-#   {doc}`rq2_truncation` are the study; {doc}`discussion` goes through its claims one by one.
+#   {doc}`rq2_truncation` are the study.
+# - {doc}`leakage` asks what the reconstructions show beyond the class, {doc}`text_and_code` what the thesis's two versions of the protocol
+#   do to the numbers; {doc}`verdicts` judges every claim and number by fixed rules, and {doc}`discussion` says what it comes to.
 # - {doc}`../pages/deviations` lists where the thesis's text and its code differ, and where this report departs from either.
 # - {doc}`../pages/reexecute` tells how to run any chapter with other parameters.

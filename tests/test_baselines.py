@@ -1,5 +1,8 @@
 """Baselines: what the label alone gives, on data where the answer is known."""
 
+from collections import Counter
+
+import numpy as np
 import pytest
 import torch
 
@@ -10,11 +13,13 @@ from mi_core.attacks.baselines import (
     nearest_auxiliary_images,
     nearest_output_averages,
     random_class_images,
+    shuffled_within_class,
     ssim_optimal_images,
 )
 from mi_core.attacks.gradient import class_averages
 from mi_core.data import CLASSES, Split
-from mi_core.metrics import ssim_per_image
+from mi_core.metrics import rank_within_class, ssim_per_image
+from mi_core.reidentification import area_under_curve, top_1
 
 
 @pytest.fixture
@@ -78,3 +83,63 @@ def test_nearest_outputs_average_the_images_that_answer_alike() -> None:
 def test_the_nearest_auxiliary_image_of_an_auxiliary_image_is_itself(auxiliary: Split) -> None:
     found = nearest_auxiliary_images(auxiliary.images[5:9] + 0.001, auxiliary)
     assert torch.equal(found, auxiliary.images[5:9])
+
+
+PREDICTED = torch.tensor([3, 7, 3, 0, 3, 3, 7, 9, 3, 0, 3])  # class 9 has one image
+
+
+def test_shuffling_moves_every_output_within_its_class_but_one_that_is_alone() -> None:
+    for seed in range(20):
+        donors = shuffled_within_class(PREDICTED, generator=torch.Generator().manual_seed(seed))
+        assert donors.dtype == torch.int64
+        assert sorted(donors.tolist()) == list(range(len(PREDICTED)))
+        assert torch.equal(PREDICTED[donors], PREDICTED)
+        kept = torch.nonzero(donors == torch.arange(len(PREDICTED))).flatten()
+        assert kept.tolist() == [7]
+
+
+def test_the_images_of_a_class_form_one_circle() -> None:
+    donors = shuffled_within_class(PREDICTED, generator=torch.Generator().manual_seed(4)).tolist()
+    for first, size in ((0, 6), (1, 2), (3, 2), (7, 1)):
+        circle = [first]
+        while (following := donors[circle[-1]]) != first:
+            circle.append(following)
+        assert len(circle) == size
+
+
+def test_all_circles_are_equally_likely() -> None:
+    generator, alike = torch.Generator().manual_seed(5), torch.full((4,), 3)
+    drawn = Counter(tuple(shuffled_within_class(alike, generator=generator).tolist()) for _ in range(1200))
+    assert len(drawn) == 6  # of four images
+    # 200 each; the standard error is the root of 1200 * 1/6 * 5/6, 12.9
+    assert max(abs(count - 200) for count in drawn.values()) < 4 * 12.9
+
+
+def test_shuffling_depends_on_the_generator_alone() -> None:
+    def shuffled(seed: int) -> torch.Tensor:
+        return shuffled_within_class(PREDICTED, generator=torch.Generator().manual_seed(seed))
+
+    before = torch.get_rng_state()
+    assert torch.equal(shuffled(6), shuffled(6))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert len({tuple(shuffled(seed).tolist()) for seed in range(8)}) > 1
+
+
+def test_shuffled_outputs_identify_by_chance_and_unshuffled_ones_always() -> None:
+    """Perfect reconstructions of random images: every output tells its image, and nothing of another one."""
+    source = torch.Generator().manual_seed(7)
+    labels = torch.arange(6).repeat(40)[torch.randperm(240, generator=source)]
+    images = torch.rand(240, 1, 5, 7, generator=source)
+    donors = shuffled_within_class(labels, generator=source)
+    ranks = rank_within_class(images[donors], images, labels, left_out=donors)
+    assert ranks.others.tolist() == [38] * 240
+    # Whoever gives, all 39 others of the class are equally likely to take: each place among them is, from 0 to 38.
+    areas = area_under_curve(ranks.closer, ranks.tied, ranks.others)
+    spread = np.std(1 - np.arange(39) / 38)
+    assert abs(areas.mean() - 0.5) < 4 * spread / 240**0.5
+    assert areas.std() == pytest.approx(spread, rel=0.15)  # five standard errors
+    nearest = top_1(ranks.closer, ranks.tied, ranks.others, candidates=5)
+    spread = np.std(top_1(np.arange(39), np.zeros(39), np.full(39, 38), candidates=5))
+    assert abs(nearest.mean() - 1 / 5) < 4 * spread / 240**0.5
+    own = rank_within_class(images.clone(), images, labels)
+    assert (area_under_curve(own.closer, own.tied, own.others) == 1).all()

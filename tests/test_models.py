@@ -3,7 +3,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mi_core.models import ACTIVATIONS, Classifier, Dropout, InverseModel, frozen_for_inference
+from mi_core.models import (
+    ACTIVATIONS,
+    Classifier,
+    Dropout,
+    EvaluationModel,
+    InverseModel,
+    frozen_for_inference,
+)
 from mi_core.randomness import seeded
 
 
@@ -183,3 +190,53 @@ def test_dropout_follows_the_seed_and_rests_in_evaluation_mode():
         assert torch.equal(layer(ones), first)
     assert torch.equal(layer.eval()(ones), ones)
     assert not torch.equal(layer.train()(ones.to(torch.float64)), ones.to(torch.float64))
+
+
+@pytest.fixture
+def judge() -> EvaluationModel:
+    """An untrained evaluation model whose norms have weights unlike their defaults."""
+    with seeded("test judge"):
+        model = EvaluationModel()
+        for module in model.modules():
+            if isinstance(module, nn.GroupNorm):
+                nn.init.uniform_(module.weight, 0.5, 1.5)
+                nn.init.normal_(module.bias, std=0.2)
+    return model
+
+
+@pytest.mark.parametrize("dropout", [True, False])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_evaluation_model_has_no_parameter_shape_in_common_with_a_classifier(judge, activation, dropout):
+    classifier = Classifier(activation=activation, dropout=dropout)
+    shapes = [{tuple(value.shape) for value in model.state_dict().values()} for model in (judge, classifier)]
+    assert len(shapes[0]) == 7 and not shapes[0] & shapes[1]
+
+
+def test_evaluation_model_has_the_parameters_of_its_layers(judge):
+    convolutions = (1 * 24 + 24 * 48 + 48 * 96) * 25 + (24 + 48 + 96)
+    assert count_parameters(judge) == convolutions + 2 * (24 + 48 + 96) + 96 * 10 == 146_064
+    assert count_parameters(judge.last) == 96 * 10
+
+
+def test_evaluation_model_equals_its_description_written_out(judge, images):
+    convolutions = [module for module in judge.modules() if isinstance(module, nn.Conv2d)]
+    norms = [module for module in judge.modules() if isinstance(module, nn.GroupNorm)]
+    maps = images
+    for convolution, norm in zip(convolutions, norms, strict=True):
+        maps = F.conv2d(maps, convolution.weight, convolution.bias, stride=2, padding=2)
+        maps = F.silu(F.group_norm(maps, 8, norm.weight, norm.bias))
+    assert maps.shape == (3, 96, 4, 4)
+    with torch.no_grad():
+        features, logits = judge.eval().features(images), judge(images)
+    assert features.shape == (3, 96) and logits.shape == (3, 10)
+    torch.testing.assert_close(features, maps.mean((2, 3)), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(logits, maps.mean((2, 3)) @ judge.last.weight.T, rtol=1e-4, atol=1e-5)
+    assert torch.equal(logits, judge.last(features))
+    assert features.std(0).min() > 0 and logits.std(0).min() > 1e-4
+
+
+def test_evaluation_model_judges_each_image_by_itself_in_either_mode(judge, images):
+    with torch.no_grad():
+        together = judge.eval()(images)
+        alone = torch.cat([judge.train()(image[None]) for image in images])
+    torch.testing.assert_close(alone, together)

@@ -1,17 +1,20 @@
 """Tables of the report: ours beside the published numbers, as HTML and as CSV."""
 
 import base64
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from pandas.io.formats.style import Styler
 
+from mi_core.study.leakage import MEASURES
 from mi_core.study.results import CSV_COLUMNS
 
-__all__ = ["ABSENT", "compare", "csv_link", "plain"]
+__all__ = ["ABSENT", "compare", "csv_link", "measure_table", "plain"]
 
 ABSENT = "not computed at this profile"
-METRIC_NAMES = {"ssim": "SSIM", "mse": "MSE", "f1": "F1", "cross_entropy": "cross-entropy"}  # in this order
+OURS_ONLY = {"auc": "re-identification: AUC", "top1_of_100": "top-1 of 100"}
+METRIC_NAMES = {"ssim": "SSIM", "mse": "MSE", "f1": "F1", "cross_entropy": "cross-entropy"} | OURS_ONLY  # in this order
 SPLIT_TEXT = {"shadow_validation": "D_S^V", "test": "D_F"}  # the sets of Table 3
 
 
@@ -21,17 +24,19 @@ def compare(summary: pd.DataFrame) -> Styler:
     Args:
         summary: what ``mi_core.study.results.summarise`` gives for one table.
     Returns:
-        For each metric three columns: ours (mean, with the spread over replicates where there are several), the
-        thesis's (mean, with its printed spread), and the difference.
+        For each metric that the thesis prints three columns: ours (mean, with its interval where there are several
+        replicates), the thesis's (mean, with its printed spread), and the difference; beside scores of reconstructions
+        ours for re-identification.
     Raises:
         ValueError: the frame lacks a column or holds several tables.
     """
-    missing = {*CSV_COLUMNS, "seed_std"} - set(summary.columns)
+    missing = {*CSV_COLUMNS, "half_width", "seed_std"} - set(summary.columns)
     if missing or summary["table"].nunique() != 1:
         raise ValueError(f"`summary` must be one summarised table; it lacks {sorted(missing) or 'a single number'}")
     number = int(summary["table"].iloc[0])
+    summary = summary[summary["metric"].isin(METRIC_NAMES)]
     cells = summary.assign(
-        ours=[_ours(*line) for line in summary[["mean", "std", "seed_std"]].to_numpy(float)],
+        ours=_ours(summary),
         thesis=[_with_spread(*line) for line in summary[["published_mean", "published_std"]].to_numpy(float)],
         difference=[_signed(line) for line in (summary["mean"] - summary["published_mean"]).to_numpy(float)],
     )
@@ -47,6 +52,7 @@ def compare(summary: pd.DataFrame) -> Styler:
     by_metric = cells.sort_values("metric", key=lambda names: names.map(list(METRIC_NAMES).index), kind="stable")
     measures = by_metric["measure"].unique()
     columns = pd.MultiIndex.from_product([measures, ["ours", "thesis", "difference"]])
+    columns = columns[[name not in OURS_ONLY.values() or side == "ours" for name, side in columns]]
     table = wide.swaplevel(axis=1).reindex(index=order, columns=columns).fillna("—").reset_index()
     table.columns = pd.MultiIndex.from_tuples([(a, b) if b else ("", a) for a, b in table.columns])
     table = table.rename(columns={"split": "set"}, level=1)
@@ -64,10 +70,30 @@ def _styled(frame: pd.DataFrame, name: str) -> Styler:
     return styler.set_table_attributes('class="dataframe comparison"')
 
 
-def _ours(mean: float, std: float, seed_std: float) -> str:
-    if np.isnan(mean):
-        return ABSENT
-    return _with_spread(mean, std) + ("" if np.isnan(seed_std) else f" (± {seed_std:.4f})")
+def _ours(summary: pd.DataFrame) -> list[str]:
+    """Mean, t interval over replicates where there are several, spread over trainings where there are several."""
+    texts = []
+    for mean, half, seed_std in summary[["mean", "half_width", "seed_std"]].to_numpy(float):
+        if np.isnan(mean):
+            texts.append(ABSENT)
+            continue
+        text = f"{mean:.4f}" + ("" if np.isnan(half) else f" [{mean - half:.4f}, {mean + half:.4f}]")
+        texts.append(text + ("" if np.isnan(seed_std) else f" (± {seed_std:.4f})"))
+    return texts
+
+
+def measure_table(summary: pd.DataFrame, measures: Sequence[str], name: str) -> Styler:
+    """Several measures of each row side by side, ours only.
+
+    Args:
+        summary: columns row, metric, mean, half_width and seed_std, one line a row and metric.
+        measures: keys of ``MEASURES``, one column each.
+        name: unique identifier of the table on its page.
+    """
+    cells = summary.assign(text=_ours(summary))
+    wide = cells.pivot(index="row", columns="metric", values="text")
+    wide = wide.reindex(index=cells["row"].unique(), columns=list(measures)).fillna("—")
+    return _styled(wide.rename(columns={key: MEASURES[key].title for key in measures}).reset_index(), name)
 
 
 def _with_spread(mean: float, spread: float) -> str:

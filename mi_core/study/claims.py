@@ -1,119 +1,250 @@
-"""The thesis's ten claims, each with the published numbers and ours. Imports no torch."""
+"""The thesis's ten claims as comparisons between rows of its tables, tested on replicate means. Imports no torch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from skimage.metrics import structural_similarity
 
-from mi_core.study.experiments import COMBINATIONS, TRUNCATIONS
-from mi_core.study.results import Results
+from mi_core.study.experiments import COMBINATIONS, HEADS, TRUNCATIONS
+from mi_core.study.paper import published_value
+from mi_core.study.statistics import PairedDifference, holm, paired_difference
 
-__all__ = ["CLAIM_EXPERIMENTS", "claims_table", "similarity_to_class_average"]
+__all__ = ["CLAIMS", "MARGINS", "Claim", "Comparison", "compare_lines", "judge", "judge_together"]
 
-# What the table is made from; published results must have all of it in one profile.
-CLAIM_EXPERIMENTS = ("table1", "table2", "table3", "table4", "table5", "table6", "gallery")
+MARGINS = {"ssim": 0.01, "mse": 0.005, "f1": 0.01}  # differences smaller than these count as none
 
-Pair = tuple[float, float]  # published, ours
-
-
-class _Numbers:
-    """Published and own means of the six tables, by row."""
-
-    def __init__(self, results: Results) -> None:
-        self._tables = {number: results.table(number) for number in range(1, 7)}
-
-    def pair(self, table: int, row: str, *, metric: str = "ssim", split: str = "test") -> Pair:
-        frame = self._tables[table]
-        line = frame[(frame["row"] == row) & (frame["metric"] == metric) & (frame["split"] == split)].iloc[0]
-        return float(line["published_mean"]), float(line["mean"])
-
-    def leader(self, table: int, *, metric: str = "ssim", split: str = "test") -> tuple[str, str]:
-        """The best row of the thesis's, by its numbers and by ours."""
-        frame = self._tables[table]
-        rows = frame[(frame["metric"] == metric) & (frame["split"] == split) & frame["published_mean"].notna()]
-        return tuple(rows.set_index("row")[column].idxmax() for column in ("published_mean", "mean"))
-
-    def series(self, table: int, rows: Sequence[str]) -> tuple[str, str]:
-        return _joined([self.pair(table, row) for row in rows], ".3f", " → ")
+Line = tuple[int, str, str, str]  # table, row, split, metric
+Means = Mapping[int, pd.DataFrame]  # by table: columns row, split, metric, replicate, value
 
 
-def claims_table(results: Results) -> pd.DataFrame:
-    """One line a claim: what the thesis says, its numbers, ours.
+@dataclass(frozen=True)
+class Comparison:
+    """One difference between two lines of the tables, and what the claim says of it.
 
-    The thesis prints no number for C9; ours is the mean SSIM of reconstructions with the average image of their
-    predicted class.
+    Attributes:
+        first, second: the lines; the difference is first minus second.
+        kind: "rises" (claimed above zero), "falls" (below), "equal" (inside the margin) or "at most" (below it).
+        others: lines that compete with ``second``: the one with the highest mean is compared with.
+    """
+
+    first: Line
+    second: Line
+    kind: str = "rises"
+    others: tuple[Line, ...] = ()
+
+    @property
+    def metric(self) -> str:
+        return self.first[3]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of the thesis.
+
+    Attributes:
+        name: C1 to C10.
+        statement: in words.
+        rule: when it counts as supported, in words.
+        comparisons: what is compared.
+        chapter: where the book shows the evidence.
+    """
+
+    name: str
+    statement: str
+    rule: str
+    comparisons: tuple[Comparison, ...]
+    chapter: str
+
+
+def _ssim(table: int, row: str, split: str = "test") -> Line:
+    return table, row, split, "ssim"
+
+
+def _model(combination: str) -> Line:
+    return _ssim(4, f"M_I({combination})")
+
+
+def _larger_combinations() -> Iterator[Comparison]:
+    for combination in COMBINATIONS:
+        parts = tuple(_model(part) for part in combination.split("+"))
+        if len(parts) > 1:
+            yield Comparison(_model(combination), parts[0], "at most", others=parts[1:])
+
+
+def _by_k() -> Iterator[Comparison]:
+    for part in ("O", "X~"):
+        for more, fewer in zip(TRUNCATIONS[:-1], TRUNCATIONS[1:], strict=True):
+            yield Comparison(_ssim(6, f"M_I({part})/k={fewer}"), _ssim(6, f"M_I({part})/k={more}"))
+
+
+def _loss_of_the_instance() -> Iterator[Comparison]:
+    for part in ("O", "X~"):
+        one, ten = (f"M_I({part})/k={k}" for k in (1, 10))
+        yield Comparison((6, one, "test", "to_class_average"), (6, ten, "test", "to_class_average"))
+        yield Comparison((6, one, "test", "auc"), (6, ten, "test", "auc"), "falls")
+
+
+def _rounding() -> Iterator[Comparison]:
+    for part in ("O", "X~"):
+        for metric in ("ssim", "mse"):
+            rounded, exact = ((5, f"M_I({part})/{name}", "test", metric) for name in ("rounded", "exact"))
+            yield Comparison(rounded, exact, "equal")
+
+
+def _head(activation: str, dropout: bool) -> Line:
+    return 1, f"{activation}/{'dropout' if dropout else 'no-dropout'}", "target_validation", "f1"
+
+
+EFFECT = "each interval excludes zero on the claimed side and every replicate agrees in sign"
+CLAIMS = (
+    Claim(
+        "C1",
+        "M_I(X~) is the best of the seven",
+        f"its SSIM minus each other's: {EFFECT}",
+        tuple(Comparison(_model("X~"), _model(name)) for name in COMBINATIONS if name != "X~"),
+        "rq1_inputs",
+    ),
+    Claim(
+        "C2",
+        "M_I(X~) beats stand-alone X~ by 54.73 % SSIM",
+        f"its SSIM minus that of X~: {EFFECT}; the number is the ratio of the means minus one",
+        (Comparison(_model("X~"), _ssim(3, "class_average")),),
+        "rq1_inputs",
+    ),
+    Claim(
+        "C3",
+        "M_I(X~) beats M_I(O) by 62.19 % SSIM",
+        f"its SSIM minus that of M_I(O): {EFFECT}; the number is the ratio of the means minus one",
+        (Comparison(_model("X~"), _model("O")),),
+        "rq1_inputs",
+    ),
+    Claim(
+        "C4",
+        "more inputs do not help",
+        "SSIM of each larger combination minus that of the best of its parts: each interval lies below the margin",
+        tuple(_larger_combinations()),
+        "rq1_inputs",
+    ),
+    Claim(
+        "C5",
+        "the class average is the best start of the three",
+        f"SSIM of its X~ minus that of each other start, D_S^V and D_F: {EFFECT}",
+        tuple(
+            Comparison(_ssim(3, "class_average", split), _ssim(3, start, split))
+            for split in ("shadow_validation", "test")
+            for start in ("random", "class_instance")
+        ),
+        "gradient_reconstructions",
+    ),
+    Claim(
+        "C6",
+        "the shadow mimics the target",
+        "F1 of M_S minus F1 of M_T: the interval lies inside the margin",
+        (Comparison((2, "M_S", "shadow_validation", "f1"), (2, "M_T", "target_validation", "f1"), "equal"),),
+        "classifiers",
+    ),
+    Claim(
+        "C7",
+        "rounding to one decimal changes nothing",
+        "rounded minus exact, SSIM and MSE, both models: each interval lies inside the margin",
+        tuple(_rounding()),
+        "rq2_rounding",
+    ),
+    Claim(
+        "C8",
+        "SSIM rises as k falls, for both models",
+        f"SSIM at 5 over 10, 3 over 5, 1 over 3, both models: {EFFECT}",
+        tuple(_by_k()),
+        "rq2_truncation",
+    ),
+    Claim(
+        "C9",
+        "as k falls, reconstructions lose the instance and approach the class average",
+        f"from k = 10 to k = 1 SSIM to the class average rises and re-identification AUC falls, both models: {EFFECT}",
+        tuple(_loss_of_the_instance()),
+        "rq2_truncation",
+    ),
+    Claim(
+        "C10",
+        "no activation and dropout is the best head",
+        f"its F1 minus that of each of the nine others: {EFFECT}",
+        tuple(Comparison(_head("None", True), _head(*head)) for head in HEADS if head != ("None", True)),
+        "classifiers",
+    ),
+)
+
+
+def line_values(means: Means, line: Line) -> pd.Series:
+    """A line's means by replicate.
+
+    Raises:
+        KeyError: the tables do not have it.
+    """
+    table, row, split, metric = line
+    frame = means[table]
+    values = frame[(frame["row"] == row) & (frame["split"] == split) & (frame["metric"] == metric)]
+    if values.empty:
+        raise KeyError(line)
+    return values.set_index("replicate")["value"]
+
+
+def compare_lines(claim: Claim, means: Means) -> pd.DataFrame:
+    """Every comparison of a claim, with its interval and its p value adjusted for their number (Holm).
 
     Args:
-        results: of which ``CLAIM_EXPERIMENTS`` can be asked.
+        claim: one of ``CLAIMS``.
+        means: replicate means of the tables that it compares.
     Returns:
-        Columns claim, statement, measure, thesis, here; all text.
+        Columns first, second (rows), split, metric, kind, published (the same difference in the thesis's numbers, NaN
+        where it prints none), mean, low, high, p_value, holm, agreeing, count.
+    Raises:
+        KeyError: a table lacks a line.
     """
-    numbers = _Numbers(results)
-    x, o, stand_alone = numbers.pair(4, "M_I(X~)"), numbers.pair(4, "M_I(O)"), numbers.pair(3, "class_average")
-    rest = [numbers.pair(4, f"M_I({name})") for name in COMBINATIONS]
-    f1 = [
-        numbers.pair(2, f"M_{role[0].upper()}", metric="f1", split=f"{role}_validation")
-        for role in ("target", "shadow")
-    ]
-    lines = [
-        ("C1", "M_I(X~) is the best of the seven", "best row, SSIM", *numbers.leader(4)),
-        ("C2", "it beats stand-alone X~", "SSIM gained", *_gain(x, stand_alone)),
-        ("C3", "it beats M_I(O)", "SSIM gained", *_gain(x, o)),
-        ("C4", "more inputs do not help", f"SSIM of {', '.join(COMBINATIONS)}", *_joined(rest, ".3f", ", ")),
-        ("C5", "the class average is the best start", "best row, SSIM on D_F", *numbers.leader(3)),
-        ("C6", "the shadow mimics the target", "F1 of M_T, M_S", *_joined(f1, ".4f", ", ")),
-    ]
-    for part in ("O", "X~"):
-        exact, rounded = (numbers.pair(5, f"M_I({part})/{name}") for name in ("exact", "rounded"))
-        change = tuple(f"{r - e:+.5f}" for r, e in zip(rounded, exact, strict=True))
-        lines.append(("C7", "rounding to one decimal changes nothing", f"change of SSIM, M_I({part})", *change))
-    for part in ("O", "X~"):
-        falling = numbers.series(6, [f"M_I({part})/k={k}" for k in TRUNCATIONS])
-        lines.append(("C8", "SSIM rises as k falls", f"SSIM, M_I({part}), k = 10, 5, 3, 1", *falling))
-    similarity = similarity_to_class_average(results.frame("gallery"))
-    for part in ("O", "X~"):
-        ours = " → ".join(f"{similarity[_gallery_row(part, k)]:.3f}" for k in TRUNCATIONS)
-        lines.append(("C9", "reconstructions approach the class average", f"SSIM with it, M_I({part})", "—", ours))
-    best_head = numbers.leader(1, metric="f1", split="target_validation")
-    lines.append(("C10", "no activation + dropout is the best head", "best row, F1", *best_head))
-    return pd.DataFrame(lines, columns=["claim", "statement", "measure", "thesis", "here"])
+    lines = []
+    for comparison in claim.comparisons:
+        rivals = [comparison.second, *comparison.others]
+        second = max(rivals, key=lambda line: line_values(means, line).mean())
+        found = paired_difference(line_values(means, comparison.first), line_values(means, second))
+        names = (comparison.first[1], second[1], comparison.first[2], comparison.metric, comparison.kind)
+        published = published_value(*comparison.first) - published_value(*second)
+        lines.append((*names, published, found.mean, found.low, found.high, found.p_value, found.agreeing, found.count))
+    columns = ["first", "second", "split", "metric", "kind", "published", "mean", "low", "high", "p_value"]
+    columns += ["agreeing", "count"]
+    frame = pd.DataFrame(lines, columns=columns)
+    adjusted = holm({str(place): p for place, p in enumerate(frame["p_value"])})
+    frame.insert(frame.columns.get_loc("p_value") + 1, "holm", list(adjusted.values()))
+    return frame
 
 
-def similarity_to_class_average(gallery: pd.DataFrame) -> dict[str, float]:
-    """Mean SSIM of each truncation row of replicate 0 with the average image of the predicted class.
+def judge(kind: str, difference: PairedDifference, margin: float) -> str:
+    """What one comparison says of the claim.
 
-    Args:
-        gallery: columns replicate, row, image, pixels (1,024 bytes), with the row "baseline: class average".
-    Returns:
-        By row of the gallery.
+    An effect ("rises", "falls") is "yes" where its interval excludes zero on the claimed side and every replicate
+    agrees in sign, "partly" where most replicates have the claimed sign, else "no". No effect ("equal", "at most") is
+    "yes" where the interval lies inside the margin, "no" where it lies outside, else "open".
     """
-    first = gallery[gallery["replicate"] == 0]
-    averages = _pictures(first, "baseline: class average")
-    rows = [_gallery_row(part, k) for part in ("O", "X~") for k in TRUNCATIONS]
-    return {row: float(np.mean(list(map(_ssim, _pictures(first, row), averages)))) for row in rows}
+    low, high, mean = difference.low, difference.high, difference.mean
+    if kind in ("rises", "falls"):
+        sign = 1 if kind == "rises" else -1
+        agreeing = difference.agreeing if sign * mean > 0 else difference.count - difference.agreeing
+        if min(sign * low, sign * high) > 0 and agreeing == difference.count:
+            return "yes"
+        return "partly" if sign * mean > 0 and agreeing > difference.count / 2 else "no"
+    floor = -margin if kind == "equal" else -np.inf
+    if floor < low and high < margin:
+        return "yes"
+    return "no" if low > margin or high < floor else "open"
 
 
-def _gallery_row(part: str, k: int) -> str:
-    return f"M_I({part})" if k == 10 else f"M_I({part})/k={k}"
+def judge_together(kind: str, verdicts: list[str]) -> str:
+    """What comparisons of one kind say together.
 
-
-def _pictures(gallery: pd.DataFrame, row: str) -> list[np.ndarray]:
-    of_row = gallery[gallery["row"] == row].sort_values("image")
-    return [np.frombuffer(pixels, dtype=np.uint8).reshape(32, 32) / 255 for pixels in of_row["pixels"]]
-
-
-def _ssim(one: np.ndarray, other: np.ndarray) -> float:
-    """As in ``mi_core.metrics``, through scikit-image: the valid region of an 11x11 Gaussian window."""
-    _, full = structural_similarity(
-        one, other, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1.0, full=True
-    )
-    return float(full[5:-5, 5:-5].mean())
-
-
-def _gain(better: Pair, worse: Pair) -> tuple[str, str]:
-    return tuple(f"{b / w - 1:+.1%}" for b, w in zip(better, worse, strict=True))
-
-
-def _joined(pairs: Sequence[Pair], form: str, between: str) -> tuple[str, str]:
-    return tuple(between.join(f"{pair[side]:{form}}" for pair in pairs) for side in (0, 1))
+    "yes" where all do. An effect is "partly" where any is at least that, else "no"; no effect is "no" where any is,
+    else "open".
+    """
+    if set(verdicts) == {"yes"}:
+        return "yes"
+    if kind in ("rises", "falls"):
+        return "partly" if {"yes", "partly"} & set(verdicts) else "no"
+    return "no" if "no" in verdicts else "open"

@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from scipy import stats
 
 from mi_core.errors import UserError
 from mi_core.study.experiments import EXPERIMENTS, replicates
@@ -24,6 +26,7 @@ __all__ = [
     "open_results",
     "parse_table",
     "results_of_notebook",
+    "spread",
     "summarise",
 ]
 
@@ -86,6 +89,27 @@ class Results:
     def table(self, number: int) -> pd.DataFrame:
         """Table ``number`` of the thesis, ours beside published; see ``summarise``."""
         return summarise(number, self.frame(f"table{number}"))
+
+    def has(self, experiment: str) -> bool:
+        """Whether an experiment's frame is there without computing anything."""
+        if self._manifest is None:
+            tasks = (EXPERIMENTS[experiment](each) for each in replicates(self.study))
+            return any(not self.runner.missing([task]) for task in tasks)
+        try:
+            return bool(self._published(experiment))
+        except UserError:
+            return False
+
+    def replicate_means(self, number: int) -> pd.DataFrame:
+        """Means of Table ``number`` by replicate: columns row, split, metric, replicate, value."""
+        per_seed = _seed_means(number, self.frame(f"table{number}"))
+        return _replicate_means(per_seed).rename("value").reset_index()
+
+    def at_paper_scale(self, experiment: str) -> bool:
+        """Whether an experiment's frame has the thesis's sizes and choices; seed and hardware may differ."""
+        allowed = {"seed", "replicates", "device", "precision"}
+        changes = _changes(PROFILES["paper"], self.sizes(experiment))
+        return self.profile(experiment) == "paper" and not changes.keys() - allowed
 
     def note(self, experiment: str) -> str:
         """One sentence on the scale of an experiment's frame, and why it is superseded if it is."""
@@ -252,20 +276,13 @@ def summarise(table: int, frame: pd.DataFrame) -> pd.DataFrame:
         table: 1 to 6.
         frame: what ``Results.frame`` gives for it.
     Returns:
-        Columns table, row, split, metric, mean, std, n, published_mean, published_std, seed_std; a row that only one
-        of the two has is NaN in the other's columns. Metrics of Tables 3 to 6 are those of ``MEASURES``, of which the
+        Columns table, row, split, metric, mean, std, n, published_mean, published_std, half_width (of Student's 95 %
+        interval over replicates, NaN for one) and seed_std; a row that only one of the two has is NaN in the other's
+        columns. Metrics of Tables 3 to 6 are those of ``MEASURES``, of which the
         thesis prints the first two.
     """
-    values = frame.assign(inverse_seed=0) if table <= 2 else row_means(frame)
     keys = ["row", "split", "metric"]
-    per_seed = values.groupby([*keys, "replicate", "inverse_seed"], sort=False)["value"].mean()
-    first = per_seed.xs(0, level="replicate") if 0 in per_seed.index.get_level_values("replicate") else per_seed[:0]
-    seeds = first.groupby(keys, sort=False)
-    per_replicate = per_seed.groupby([*keys, "replicate"], sort=False).mean()
-    means = per_replicate.groupby(keys, sort=False)
-    ours = pd.DataFrame({"mean": means.mean(), "std": means.std(ddof=1), "n": means.size()})
-    ours["seed_std"] = seeds.std(ddof=0).where(seeds.size() > 1)
-    ours = ours.reset_index()
+    ours = spread(_seed_means(table, frame))
     printed = published_table(table).rename(columns={"mean": "published_mean", "std": "published_std"})
     joined = printed.merge(ours, on=keys, how="outer").assign(table=table)
     order = {key: place for place, key in enumerate(dict.fromkeys([*ours["row"], *printed["row"]]))}
@@ -274,7 +291,35 @@ def summarise(table: int, frame: pd.DataFrame) -> pd.DataFrame:
     joined = joined.assign(row_place=place[0], metric_place=place[1]).sort_values(
         ["row_place", "split", "metric_place"]
     )
-    return joined[[*CSV_COLUMNS, "seed_std"]].reset_index(drop=True)
+    return joined[[*CSV_COLUMNS, "half_width", "seed_std"]].reset_index(drop=True)
+
+
+def spread(per_seed: pd.Series) -> pd.DataFrame:
+    """Means of seed means over inverse seeds, then replicates, with their spread; see ``summarise``.
+
+    Args:
+        per_seed: one value for each of some keys, replicate and inverse_seed, which are its last two levels.
+    Returns:
+        The keys, mean, std, n, half_width and seed_std.
+    """
+    keys = list(per_seed.index.names[:-2])
+    first = per_seed.xs(0, level="replicate") if 0 in per_seed.index.get_level_values("replicate") else per_seed[:0]
+    seeds = first.groupby(keys, sort=False)
+    means = _replicate_means(per_seed).groupby(keys, sort=False)
+    ours = pd.DataFrame({"mean": means.mean(), "std": means.std(ddof=1), "n": means.size()})
+    ours["half_width"] = stats.t.ppf(0.975, ours["n"] - 1) * ours["std"] / np.sqrt(ours["n"])
+    ours["seed_std"] = seeds.std(ddof=0).where(seeds.size() > 1)
+    return ours.reset_index()
+
+
+def _seed_means(table: int, frame: pd.DataFrame) -> pd.Series:
+    """Means over images by row, split, metric, replicate and inverse seed."""
+    values = frame.assign(inverse_seed=0) if table <= 2 else row_means(frame)
+    return values.groupby(["row", "split", "metric", "replicate", "inverse_seed"], sort=False)["value"].mean()
+
+
+def _replicate_means(per_seed: pd.Series) -> pd.Series:
+    return per_seed.groupby(list(per_seed.index.names[:-1]), sort=False).mean()
 
 
 def as_csv(summary: pd.DataFrame) -> str:

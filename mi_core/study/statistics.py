@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 __all__ = [
     "Interval",
@@ -144,6 +143,8 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
     tested = {name: p_value for name, p_value in p_values.items() if not np.isnan(p_value)}
     if not tested:
         return dict(p_values)
+    from statsmodels.stats.multitest import multipletests  # takes a second to load
+
     adjusted = multipletests(list(tested.values()), method="holm")[1]
     return dict(p_values) | dict(zip(tested, adjusted.tolist(), strict=True))
 

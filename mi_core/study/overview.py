@@ -1,0 +1,137 @@
+"""All rows of the study side by side, and differences between them with the interval that their number allows."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from mi_core.study.comparison import CHANGES
+from mi_core.study.leakage import MEASURES, measured
+from mi_core.study.results import Results, spread
+from mi_core.study.statistics import bootstrap_interval, paired_difference, variance_components
+
+__all__ = [
+    "SCORE_TABLES",
+    "change_pairs",
+    "changed_lines",
+    "differences",
+    "kind_of",
+    "replicate_points",
+    "rows_on_test",
+    "summarise_measures",
+    "variance_table",
+]
+
+SCORE_TABLES = ("table3", "table4", "table5", "table6")
+AGAIN = ("/exact", "/k=10")  # rows of Tables 5 and 6 that Table 4 has as well
+
+
+def kind_of(row: str) -> str:
+    """ "baseline", "ceiling" or "attack"."""
+    kind = row.partition(":")[0]
+    return kind if kind in ("baseline", "ceiling") else "attack"
+
+
+def rows_on_test(results: Results) -> pd.DataFrame:
+    """Every distinct row of Tables 3 to 6 on D_F, one line an image and inverse seed.
+
+    Returns:
+        What ``mi_core.study.leakage.measured`` gives, and false_positives (by squared error) and kind; X~ from Table 3
+        is called as in the galleries, e.g. "X~/class_average".
+    """
+    frames = []
+    for name in SCORE_TABLES:
+        scores = results.frame(name)
+        frame = measured(scores).assign(false_positives=scores["false_positives_l2"])
+        frame = frame[frame["split"] == "test"]
+        if name == "table3":
+            own = frame["row"].map(kind_of) == "attack"
+            frame = frame.assign(row=frame["row"].where(~own, "X~/" + frame["row"]))
+        elif name != "table4":
+            frame = frame[~frame["row"].str.endswith(AGAIN)]
+        frames.append(frame)
+    everything = pd.concat(frames).drop_duplicates(["replicate", "row", "inverse_seed", "image"])
+    return everything.assign(kind=everything["row"].map(kind_of)).reset_index(drop=True)
+
+
+def differences(
+    frame: pd.DataFrame, pairs: Sequence[tuple[str, str]], *, metrics: Sequence[str] = ("ssim", "mse", "auc")
+) -> pd.DataFrame:
+    """First minus second line of each pair, on the same images.
+
+    With several replicates the interval is Student's t over replicate means. With one it is a bootstrap over its
+    images: how the difference would vary with other images, the models staying what they are.
+
+    Args:
+        frame: columns line, replicate, inverse_seed, image and the metrics.
+        pairs: names of two lines.
+        metrics: columns of the frame.
+    Returns:
+        Columns label, reference (the two lines), metric, mean, low, high, agreeing, count (of replicates).
+    Raises:
+        ValueError: a line is missing.
+    """
+    per_image = frame.groupby(["line", "replicate", "image"], sort=False)[list(metrics)].mean()
+    known = per_image.index.get_level_values("line").unique()
+    rows = []
+    for label, reference in pairs:
+        for line in (label, reference):
+            if line not in known:
+                raise ValueError(f"`pairs` must name lines of the frame; got {line!r}")
+        first, second = per_image.loc[label], per_image.loc[reference]
+        for metric in metrics:
+            one, other = (side[metric].groupby("replicate").mean() for side in (first, second))
+            found = paired_difference(one, other)
+            low, high = found.low, found.high
+            if found.count == 1:
+                interval = bootstrap_interval((first[metric] - second[metric]).dropna())
+                low, high = interval.low, interval.high
+            rows.append((label, reference, metric, found.mean, low, high, found.agreeing, found.count))
+    columns = ["label", "reference", "metric", "mean", "low", "high", "agreeing", "count"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def change_pairs() -> list[tuple[str, str]]:
+    """Of the comparison of text and code: each changed line and the one that it is compared with, as "change | row"."""
+    return [
+        (f"{change.name} | {row}", f"{change.reference} | {row}")
+        for change in CHANGES
+        if change.name
+        for row in change.rows
+    ]
+
+
+def changed_lines(results: Results) -> pd.DataFrame:
+    """The comparison of text and code as ``differences`` takes it: lines called "change | row"."""
+    frame = measured(results.frame("comparison"))
+    return frame.assign(line=frame["change"] + " | " + frame["row"])
+
+
+def variance_table(frame: pd.DataFrame, rows: Sequence[str]) -> pd.DataFrame:
+    """Variance components of the SSIM of some rows.
+
+    Args:
+        frame: what ``rows_on_test`` gives.
+        rows: names of rows.
+    Returns:
+        Columns row, replicate, inverse_seed, image, rest; see ``mi_core.study.statistics.variance_components``.
+    """
+    by_row = dict(list(frame.groupby("row")))
+    return pd.DataFrame([{"row": row, **variance_components(by_row[row], value="ssim")} for row in rows])
+
+
+def replicate_points(frame: pd.DataFrame) -> pd.DataFrame:
+    """Means of every measure by row, kind and replicate."""
+    return frame.groupby(["row", "kind", "replicate"], sort=False)[list(MEASURES)].mean().reset_index()
+
+
+def summarise_measures(frame: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
+    """Mean and spread of measures by row, as ``mi_core.study.results.summarise`` gives them for a table.
+
+    Args:
+        frame: what ``rows_on_test`` gives, or some of its rows.
+        measures: some of its columns.
+    Returns:
+        Columns row, metric, mean, std, n, half_width, seed_std.
+    """
+    long = frame.melt(["row", "replicate", "inverse_seed"], list(measures), var_name="metric", value_name="value")
+    return spread(long.groupby(["row", "metric", "replicate", "inverse_seed"], sort=False)["value"].mean())

@@ -1,0 +1,111 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: kernelspec,jupytext,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Text against code
+#
+# **Question.** Where the thesis's text and its released notebook differ, what does each difference do to the numbers?
+#
+# One choice of the protocol is changed at a time, everything else equal: the same split, classifiers and seeds. The
+# reference is the notebook's protocol, or what is named below a line. {doc}`../pages/deviations` lists the choices and their
+# sources.
+
+# %% tags=["parameters", "hide-input"]
+profile = "published"  # or smoke, quick, standard, paper: computed
+seed = 0  # of every random draw
+protocol = "code"  # or "text": the thesis's notebook, or its text
+device = "auto"  # or "cpu", "cuda"
+
+# %% tags=["hide-input"]
+from mi_core.report import figures
+from mi_core.report.notebook import open_chapter, share, show_frame
+from mi_core.study.overview import change_pairs, changed_lines, differences
+
+results = open_chapter(globals(), "comparison", "table3", "table4", "gallery")
+lines = changed_lines(results)
+changes = differences(lines, change_pairs())
+
+# %% [markdown]
+# Stand-alone $\tilde{X}$ first, then the inverse models. With one replicate an interval is a bootstrap over its
+# images, the models being given; with several it is Student's t over replicates.
+
+# %%
+def forest(row):
+    chosen = changes[changes["label"].str.endswith(f"| {row}")]
+    names = {side: chosen[side].str.partition(" | ")[0].replace("", "code") for side in ("label", "reference")}
+    return figures.difference_forest(chosen.assign(**names))
+
+# %% mystnb={"figure": {"caption": "Stand-alone $\\tilde{X}$ from the class average: changed minus unchanged.", "name": "fig-changes-gradient"}, "image": {"alt": "Forest plot: what each change of the protocol does to SSIM, MSE and AUC of the gradient reconstruction."}} tags=["hide-input"]
+forest("X~/class_average")
+
+# %% mystnb={"figure": {"caption": "$M_I(\\tilde{X})$: changed minus unchanged.", "name": "fig-changes-x"}, "image": {"alt": "Forest plot: what each change does to the inverse model on the gradient reconstruction."}} tags=["hide-input"]
+forest("M_I(X~)")
+
+# %% mystnb={"figure": {"caption": "$M_I(O)$: changed minus unchanged.", "name": "fig-changes-o"}, "image": {"alt": "Forest plot: what each change does to the inverse model on the output vector."}} tags=["hide-input"]
+forest("M_I(O)")
+
+# %% mystnb={"figure": {"caption": "$M_I(A_L)$: changed minus unchanged. The notebook recovers $A_L$ of $D_F$ with the target's weights.", "name": "fig-changes-a"}, "image": {"alt": "Forest plot: what each change does to the inverse model on recovered activations."}} tags=["hide-input"]
+forest("M_I(A_L)")
+
+# %% [markdown]
+# The remaining rows, rounded and truncated outputs among them, with all numbers:
+
+# %% tags=["hide-input"]
+table = changes.rename(columns={"label": "changed", "reference": "compared with"}).drop(columns="agreeing")
+show_frame(table.round(4), "changes")
+
+# %% [markdown]
+# ## Best, random, worst
+#
+# The thesis shows the best image of each class. The same rows with images drawn at random, and the worst:
+
+# %% tags=["hide-input"]
+scores = results.frame("table4").query("replicate == 0")
+gallery = results.frame("gallery").query("replicate == 0")
+chosen = {how: figures.select_images(scores, "M_I(X~)", how=how) for how in ("best", "random", "worst")}
+mean_of = {how: scores.query("row == 'M_I(X~)' and image in @images")["ssim"].mean() for how, images in chosen.items()}
+
+
+def pictures(how):
+    return figures.strip(gallery, ["target", "X~/class_average", "M_I(X~)", "M_I(O)"], chosen[how])
+
+# %% mystnb={"figure": {"caption": "The best image of each class by the SSIM of $M_I(\\tilde{X})$, the thesis's selection.", "name": "fig-selection-best"}, "image": {"alt": "Four rows of ten digits: targets and three reconstructions, the best of each class."}} tags=["hide-input"]
+pictures("best")
+
+# %% mystnb={"figure": {"caption": "One image of each class drawn at random.", "name": "fig-selection-random"}, "image": {"alt": "Four rows of ten digits: targets and three reconstructions, drawn at random."}} tags=["hide-input"]
+pictures("random")
+
+# %% mystnb={"figure": {"caption": "The worst image of each class.", "name": "fig-selection-worst"}, "image": {"alt": "Four rows of ten digits: targets and three reconstructions, the worst of each class."}} tags=["hide-input"]
+pictures("worst")
+
+# %% tags=["remove-input"]
+by_size = changes.query("metric == 'ssim'").set_index("label")["mean"]
+largest, smallest = by_size.abs().idxmax(), by_size.abs().idxmin()
+share(largest=largest.replace(" | ", ", "), largest_by=f"{by_size[largest]:+.4f}")
+weights = by_size["activation_weights=shadow | M_I(A_L)"]
+share(weights=f"{weights:+.4f}", hidden=f"{by_size['inverse_hidden=relu | M_I(O)']:+.4f}")
+share(rounding=f"{by_size['round_training=True | M_I(O)/rounded']:+.4f}", note=results.note("comparison"))
+share(best=mean_of["best"], drawn=mean_of["random"], worst=mean_of["worst"])
+share(everything=scores.query("row == 'M_I(X~)'")["ssim"].mean())
+
+# %% [markdown]
+# **Reading.** Of all single lines the SSIM moves most with {glue:text}`largest`, by {glue:text}`largest_by`. Recovering $A_L$ with the shadow's
+# weights, as the gray-box setting requires, changes the SSIM of $M_I(A_L)$ by {glue:text}`weights`; ReLU without dropout that
+# of $M_I(O)$ by {glue:text}`hidden`; training on rounded outputs that of its rounded row by {glue:text}`rounding`. The ten best
+# images have a mean SSIM of {glue:text}`best` under $M_I(\tilde{X})$, ten random ones {glue:text}`drawn`, the ten worst
+# {glue:text}`worst`, all of $D_F$ {glue:text}`everything`: a figure of best images shows what an attack can do once, not what it does. Scale:
+# {glue:text}`note`.

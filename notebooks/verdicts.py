@@ -1,0 +1,93 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: kernelspec,jupytext,-all
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#       jupytext_version: 1.19.6
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Verdicts
+#
+# **Question.** Which of the thesis's claims and numbers does this replication support?
+#
+# One line for each claim and each published number, made by rules that were fixed before the results were there:
+#
+# - **A number matches** when the published mean lies within $\bar{x} \pm t_{n-1}\, s \sqrt{1/m + 1/n}$, where $\bar{x}$ and $s$ are mean and sample
+#   standard deviation over our $n$ replicates and $m$ is how many trainings the published mean averages over its own
+#   classifiers: five in Table 1, else one. Where this reaches too far to tell (`0.05` SSIM, `0.02` MSE, `0.05` F1, half the published loss) the line
+#   says so. With correct numbers about one in twenty misses by chance.
+# - **An effect** is supported when each of its paired intervals over replicates excludes zero on the claimed side and every
+#   replicate agrees in sign, partly when most do.
+# - **No effect** is supported when the interval lies inside a margin (`0.01` SSIM, `0.005` MSE, `0.01` F1), refuted when outside, else open.
+# - All this only at the thesis's own scale, with at least three replicates; otherwise the line reads "not enough".
+# - **Causes** follow from a rule as well: the notebook prints another value that fits; another table of the thesis prints another
+#   value for the same experiment (other classifiers); a choice on which text and code differ moves our number towards the
+#   published one ({doc}`text_and_code`); the scale; else unknown.
+
+# %% tags=["parameters", "hide-input"]
+profile = "published"  # or smoke, quick, standard, paper: computed
+seed = 0  # of every random draw
+protocol = "code"  # or "text": the thesis's notebook, or its text
+device = "auto"  # or "cpu", "cuda"
+
+# %% tags=["hide-input"]
+from mi_core.report.notebook import open_chapter, share, show_claims, show_frame, show_numbers
+from mi_core.study.verdicts import claim_comparisons, verdicts
+
+results = open_chapter(globals(), "agreement", *(f"table{number}" for number in range(1, 7)))
+everything = verdicts(results)
+
+# %% [markdown]
+# (claims)=
+# ## The ten claims
+#
+# A claim that rests on several comparisons shows the one that is least in its favour.
+
+# %% tags=["hide-input"]
+show_claims(everything)
+
+# %% [markdown]
+# (numbers)=
+# ## The published numbers
+
+# %% tags=["hide-input"]
+show_numbers(everything)
+
+# %% [markdown]
+# ## All comparisons
+#
+# P values are two-sided, of paired t tests over replicates; the adjusted ones (Holm) hold for all comparisons of a claim
+# together.
+
+# %% tags=["hide-input"]
+comparisons = claim_comparisons(results)
+show_frame(comparisons.round(4).astype(object).where(comparisons.notna(), "—"), "comparisons")
+
+# %% tags=["remove-input"]
+counts = everything["number_matches"].value_counts()
+claims = everything.query("statement != ''")["claim_supported"].value_counts()
+agreement = results.frame("agreement").groupby("metric")["value"].mean()
+share(match=counts.get("yes", 0), miss=counts.get("no", 0), cannot=counts.get("cannot tell", 0))
+share(little=counts.get("not enough", 0), supported=claims.get("yes", 0), undecided=claims.get("not enough", 0))
+share(by_chance=f"{0.05 * (everything['statement'] == '').sum():.0f}", numbers=int((everything["statement"] == "").sum()))
+share(equal=f"{agreement['share of equal classes']:.1%}", correlation=agreement["correlation of outputs"])
+share(note=results.note("table4"))
+
+# %% [markdown]
+# **Reading.** Of {glue:text}`numbers` published numbers {glue:text}`match` match, {glue:text}`miss` do not, for {glue:text}`cannot` our own spread is too wide to tell,
+# and for {glue:text}`little` the scale is not the thesis's or replicates are too few. Were all correct, about {glue:text}`by_chance` would
+# miss by chance. Of the ten claims {glue:text}`supported` are supported as stated; {glue:text}`undecided` cannot be decided at this scale.
+# Beside C6: target and shadow give the same class to {glue:text}`equal` of $D_F$, and their outputs for a class correlate with
+# {glue:text}`correlation`. Scale: {glue:text}`note`.
+#
+# The same table on the command line: `python -m mi_core verdicts --csv`.
