@@ -103,7 +103,12 @@ def ssim_distances(images: Tensor, others: Tensor) -> Tensor:
     Raises:
         ValueError: shapes that do not fit, or images that are too small.
     """
-    if images.shape[1:] != others.shape[1:] or images.ndim != 4 or min(images.shape[2:]) < SSIM_WINDOW:
+    if (
+        images.shape[1:] != others.shape[1:]
+        or images.ndim != 4
+        or images.shape[1] != 1
+        or min(images.shape[2:]) < SSIM_WINDOW
+    ):
         raise ValueError(
             f"`images` and `others` must be (n, 1, height, width) of at least {SSIM_WINDOW} pixels a side; "
             f"got {tuple(images.shape)} and {tuple(others.shape)}"
@@ -198,15 +203,17 @@ def rank_within_class(
             "`labels` must be as many as `candidates`, `truth` as many as `reconstructions`, and these at least one; "
             f"got {len(labels)}, {len(candidates)}, {len(truth)} and {len(reconstructions)}"
         )
-    if int(truth.max()) >= len(candidates):
-        raise ValueError(f"`truth` must be below {len(candidates)}, the number of candidates; got {int(truth.max())}")
+    if left_out is not None and len(left_out) != len(truth):
+        raise ValueError(f"`left_out` must be as many as `reconstructions`, {len(truth)}; got {len(left_out)}")
+    if not 0 <= int(truth.min()) <= int(truth.max()) < len(candidates):
+        raise ValueError(f"`truth` must be places of the {len(candidates)} candidates; got {truth.tolist()[:5]} ...")
     counts = torch.zeros(3, len(truth), dtype=torch.int64)
     own = torch.zeros(len(truth), dtype=torch.float64)
     impostors: list[Tensor] = []
     for label in labels[truth].unique().tolist():
         lines = torch.nonzero(labels[truth] == label).flatten()
         columns = torch.nonzero(labels == label).flatten()
-        distances = distance(reconstructions[lines], candidates[columns]).cpu()
+        distances = distance(reconstructions[lines], candidates[columns]).double().cpu()
         is_true = truth[lines, None] == columns
         compared = ~is_true if left_out is None else ~is_true & (left_out[lines, None] != columns)
         own[lines] = distances[is_true]
@@ -215,7 +222,7 @@ def rank_within_class(
         impostors.append(distances[compared])
     pooled = torch.cat(impostors).sort().values
     below, to_equal = (torch.searchsorted(pooled, own, right=right) for right in (False, True))
-    return Ranks(*counts, (below + to_equal) / 2 / len(pooled))
+    return Ranks(*counts, (below + to_equal).double() / 2 / len(pooled))
 
 
 def weighted_f1(labels: Tensor, predictions: Tensor) -> float:

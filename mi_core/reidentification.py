@@ -87,7 +87,7 @@ def mean_reciprocal_rank(closer: ArrayLike, tied: ArrayLike, others: ArrayLike, 
 
     def at_place(before: Numbers, others: Numbers) -> Numbers:
         none_drawn = _share_of_subsets(others - before, others + 1, candidates)
-        return (others + 1) / ((before + 1) * candidates) * (1 - none_drawn)
+        return ((others + 1) / ((before + 1) * candidates) * (1 - none_drawn)).clip(max=1)
 
     return _over_ties(at_place, closer, tied, others, candidates)
 

@@ -65,30 +65,29 @@ share(f1_target=f1["M_T"], f1_shadow=f1["M_S"], head=heads.idxmax(), head_f1=hea
 # **C1 to C3: the inverse model on gradient reconstructions is the best, and far better than its parts.** Here $M_I(\tilde{X})$ has SSIM
 # {glue:text}`x`, stand-alone $\tilde{X}$ {glue:text}`stand`, $M_I(O)$ {glue:text}`o` and $M_I(O, \tilde{X})$ {glue:text}`ox`. But the class average that $\tilde{X}$ starts
 # from, before any step of the attack, already has {glue:text}`start`, and one fixed image for each predicted class {glue:text}`guess`. A
-# gain of $M_I(\tilde{X})$ over $\tilde{X}$ is then no evidence that more of the image has leaked: it can come from learning what pictures of a class
+# gain of $M_I(\tilde{X})$ over $\tilde{X}$ is by itself no evidence that more of the image has leaked: it can come from learning what pictures of a class
 # look like to SSIM. Given another image's output of the same class it still scores {glue:text}`x_shuffled`. What tells images
-# of a class apart is small for all of them: AUC {glue:text}`x_auc` for $M_I(\tilde{X})$, {glue:text}`o_auc` for $M_I(O)$, {glue:text}`both` for both inputs together, {glue:text}`stand_auc` for
+# of a class apart shows in the AUC, with one half for a guess: {glue:text}`x_auc` for $M_I(\tilde{X})$, {glue:text}`o_auc` for $M_I(O)$, {glue:text}`both` for both inputs together, {glue:text}`stand_auc` for
 # stand-alone $\tilde{X}$, {glue:text}`start_auc` for the class average on the same images.
 #
 # **C4: more inputs do not help.** The rows with $A_L$ carry a choice of the notebook: it recovers the $A_L$ of $D_F$ with the target's
 # weights, which lie in another basis than the shadow's on which the model was trained. $M_I(A_L)$ has {glue:text}`target_weights` so, and
-# {glue:text}`shadow_weights` with the weights that the attacker has. What looks like a poor input is for a part a
-# mismatch of bases.
+# {glue:text}`shadow_weights` with the weights that the attacker has. So far as these differ, what looks like a poor
+# input is a mismatch of bases.
 #
-# **C5: the class average is the best start.** It is the best start because it is the best guess: compare {glue:text}`stand` after the
-# optimisation with {glue:text}`start` before it.
+# **C5: the class average is the best start.** A start can be the best because it is the best guess: compare the SSIM after the
+# optimisation, {glue:text}`stand`, with that before it, {glue:text}`start`.
 #
-# **C6: the shadow mimics the target.** In F1 ({glue:text}`f1_shadow` and {glue:text}`f1_target`), yes; as models to invert, no. On its own
-# shadow's outputs $M_I(O)$ reaches SSIM {glue:text}`own` and AUC {glue:text}`own_auc`, on the target's {glue:text}`o` and {glue:text}`o_auc`. Equal accuracy does
-# not mean equal logits, and it is here that the attack loses most.
+# **C6: the shadow mimics the target.** In F1 they are {glue:text}`f1_shadow` and {glue:text}`f1_target`. What matters to the attack is whether their
+# logits agree: on its own shadow's outputs $M_I(O)$ reaches SSIM {glue:text}`own` and AUC {glue:text}`own_auc`, on the target's {glue:text}`o` and
+# {glue:text}`o_auc`. What lies between is lost in the transfer; equal accuracy does not mean equal logits.
 #
 # **C7: rounding to one decimal changes nothing.** Logits span tens, so one decimal removes next to nothing: $M_I(O)$ has {glue:text}`o_rounded` on
 # rounded outputs, $M_I(\tilde{X})$ {glue:text}`x_rounded`. This says little about rounding as a defence where outputs are probabilities.
 #
 # **C8 and C9: truncation raises SSIM and loses the instance.** At one visible output $M_I(O)$ has {glue:text}`o1` and $M_I(\tilde{X})$ {glue:text}`x1`; the same
-# model fed with nothing but the label has {glue:text}`label`. What rises is the quality of the guess: with AUC {glue:text}`o1_auc` and
-# {glue:text}`x1_auc` (the label: {glue:text}`label_auc`). Read as leakage, the published figures say the opposite of their headline: less is
-# visible, and the picture is nicer.
+# model fed with nothing but the label has {glue:text}`label`. The AUC says what is left of the instance: {glue:text}`o1_auc` and {glue:text}`x1_auc` (label: {glue:text}`label_auc`). A
+# score that rises while less is visible measures how good the guess is, not what has leaked.
 #
 # **C10: no activation and dropout is the best head.** The best F1 here has {glue:text}`head`, {glue:text}`head_f1`; the thesis's choice has
 # {glue:text}`own_head`.
@@ -100,7 +99,7 @@ share(f1_target=f1["M_T"], f1_shadow=f1["M_S"], head=heads.idxmax(), head_f1=hea
 # - **Text and code.** Where the two differ, this report follows the code by default. Some of its choices give the attacker what
 #   the gray-box setting forbids ({doc}`../pages/threat_model`); {doc}`text_and_code` measures them.
 # - **Weak attacks.** That these attacks leak little beyond the label does not show that nothing more can be had from the outputs:
-#   the ceiling above is far from chance.
+#   compare the ceiling named under C6.
 # - **MNIST.** Replicates are fresh draws from the same 70,000 images; nothing here speaks about other data.
 #
 # ## What the thesis leaves for later

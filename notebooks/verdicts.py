@@ -57,6 +57,12 @@ everything = verdicts(results)
 show_claims(everything)
 
 # %% [markdown]
+# When each counts as supported:
+
+# %% tags=["hide-input"]
+show_frame(everything.query("statement != ''")[["item", "rule"]], "rules")
+
+# %% [markdown]
 # (numbers)=
 # ## The published numbers
 

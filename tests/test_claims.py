@@ -107,7 +107,7 @@ def judged(kind: str, differences: list[float], margin: float = 0.01) -> str:
         ([-0.02, -0.02, -0.02, -0.02, 0.001], "no", "partly"),
         ([0.02, 0.02, 0.02, 0.02, 0.0], "partly", "no"),  # no difference agrees with nothing
         ([0.1, 0.1, 0.1, -0.01, -0.01], "partly", "no"),
-        ([0.1, 0.1, -0.01, -0.01, -0.01], "no", "no"),  # the mean is above zero, most replicates are not
+        ([0.1, 0.1, -0.01, -0.01, -0.01], "no", "partly"),  # the mean is above zero, most replicates are not
         ([0.1, 0.1, -0.01, -0.01], "no", "no"),  # half are not most
         ([0.0] * 5, "no", "no"),
     ],
@@ -119,7 +119,6 @@ def test_an_effect_needs_its_interval_beyond_zero_and_every_replicate(
     assert judged("falls", differences) == falls
 
 
-@pytest.mark.xfail(strict=True, reason="a mean on the other side counts as no, whatever most replicates say")
 def test_an_effect_is_partly_supported_where_most_replicates_agree_and_one_outweighs_them() -> None:
     assert judged("rises", [0.01, 0.01, 0.01, 0.01, -0.2]) == "partly"
 
@@ -163,23 +162,18 @@ def test_no_effect_needs_the_whole_interval_inside_the_margin(
 
 
 @pytest.mark.parametrize(
-    ("kind", "verdicts", "together"),
+    ("verdicts", "together"),
     [
-        ("rises", ["yes", "yes"], "yes"),
-        ("falls", ["yes"], "yes"),
-        ("rises", ["yes", "partly"], "partly"),
-        ("rises", ["yes", "no"], "partly"),
-        ("falls", ["no", "partly"], "partly"),
-        ("rises", ["no", "no"], "no"),
-        ("equal", ["yes", "yes"], "yes"),
-        ("equal", ["yes", "open"], "open"),
-        ("equal", ["yes", "open", "no"], "no"),
-        ("at most", ["yes", "no"], "no"),
-        ("at most", ["open", "open"], "open"),
+        (["yes", "yes"], "yes"),
+        (["yes"], "yes"),
+        (["yes", "partly"], "partly"),
+        (["partly", "no", "yes"], "no"),
+        (["yes", "open"], "open"),
+        (["open", "no"], "no"),
     ],
 )
-def test_a_claim_is_supported_where_every_comparison_is(kind: str, verdicts: list[str], together: str) -> None:
-    assert judge_together(kind, verdicts) == together
+def test_a_claim_says_what_its_weakest_comparison_says(verdicts: list[str], together: str) -> None:
+    assert judge_together(verdicts) == together
 
 
 # --- comparisons of tables -----------------------------------------------------------------------------------------
@@ -202,7 +196,9 @@ def seven(**other: list[float]) -> dict[int, pd.DataFrame]:
 
 
 def test_a_combination_is_compared_with_the_best_of_its_parts_by_our_own_means() -> None:
-    found = compare_lines(BY_NAME["C4"], seven()).set_index("first")["second"]
+    compared = compare_lines(BY_NAME["C4"], seven()).set_index("first")
+    found = compared["second"]
+    assert compared.loc["M_I(O+A_L)", "published"] == pytest.approx(0.1619 - 0.1218)  # of the same two, not of O
     best = {"O+A_L": "A_L", "O+X~": "X~", "A_L+X~": "X~", "O+A_L+X~": "X~"}
     assert found.to_dict() == {f"M_I({whole})": f"M_I({part})" for whole, part in best.items()}
     found = compare_lines(BY_NAME["C4"], seven(O=[0.9, 0.1, 0.3])).set_index("first")["second"]

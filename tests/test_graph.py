@@ -10,6 +10,7 @@ import pytest
 from mi_core.errors import UserError
 from mi_core.study import graph, stages
 from mi_core.study.graph import Runner, Task, all_tasks
+from mi_core.study.stages import common
 from mi_core.study.store import Store
 
 
@@ -84,14 +85,7 @@ def test_a_failing_stage_is_one_sentence_and_stores_nothing(tmp_path: Path, monk
 
 
 def test_a_stage_is_recorded_for_every_function_and_the_other_way_round() -> None:
-    names = {
-        name
-        for name, function in vars(stages).items()
-        if callable(function)
-        and getattr(function, "__module__", "") == stages.__name__
-        and not name.startswith(("_", "choose_"))
-        and "context" in function.__code__.co_varnames[:3]
-    }
+    names = {name for name in stages.__all__ if not name.startswith("choose_")}
     assert names == set(graph.stage_versions())
 
 
@@ -109,7 +103,7 @@ def test_provenance_names_commit_versions_and_hardware(tmp_path: Path, calls: li
 
 
 def test_cuda_without_a_gpu_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stages.torch, "cuda", SimpleNamespace(is_available=lambda: False))
+    monkeypatch.setattr(common.torch, "cuda", SimpleNamespace(is_available=lambda: False))
     with pytest.raises(UserError, match="`device` is 'cuda', but this machine has no GPU"):
         stages.choose_device("cuda")
     assert stages.choose_device("auto").type == "cpu"

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 
 from mi_core.errors import UserError
-from mi_core.study.experiments import EXPERIMENTS, Replicate
+from mi_core.study.comparison import CHANGES, comparison_rows
+from mi_core.study.experiments import EXPERIMENTS, ON_REQUEST, Replicate
 from mi_core.study.graph import all_tasks
 from mi_core.study.manifest import publishable
-from mi_core.study.parameters import PROFILES, PROTOCOLS, Protocol, Study, make_study
+from mi_core.study.parameters import CODE, PROFILES, PROTOCOLS, TEXT, Protocol, Study, make_study
 
 
 @pytest.mark.parametrize(
@@ -44,21 +45,23 @@ def test_protocol_is_changed_one_choice_at_a_time() -> None:
 
 
 def keys(study: Study) -> dict[str, set[str]]:
-    """Keys of every task of replicate 0, by stage."""
+    """Keys of every task of replicate 0, by stage, but for those on request, which have a protocol of their own."""
     found: dict[str, set[str]] = {}
-    for task in all_tasks(publishable(Replicate(study, 0)).values()):
+    wanted = publishable(Replicate(study, 0))
+    for task in all_tasks(task for name, task in wanted.items() if name not in ON_REQUEST):
         found.setdefault(task.stage, set()).add(task.key)
     return found
 
 
 # Stages that see nothing of the classifiers or the attack.
-DATA = {"splits", "auxiliary", "class_counts", "starts"}
+DATA = {"splits", "auxiliary", "class_counts", "starts", "evaluation_model", "features", "optimal_images"}
 SCORES = {"scores", "score_table", "gallery"}
+JUDGED = {"evaluation_model", "features", "scores", "score_table"}
 INVERSE = {"inverse_model", "inverse_reconstructions", "curves"} | SCORES
 GRADIENT = {"reconstructions"} | INVERSE
 SEARCH = {"search_trial", "search"}
 ACTIVATIONS = {"activations"} | INVERSE
-CLASSIFIERS = {"classifier", "classifier_scores", "confusion_counts", "curves", "outputs", "defended"}
+CLASSIFIERS = {"classifier", "classifier_scores", "confusion_counts", "curves", "outputs", "defended", "agreement"}
 ATTACK = GRADIENT | ACTIVATIONS | {"defended", "baseline"}
 EVERYTHING = DATA | CLASSIFIERS | SEARCH | ATTACK
 
@@ -73,10 +76,12 @@ MOVED = {
     "head_epochs": (2, {"classifier", "classifier_scores"}),
     "validation_images": (64, EVERYTHING - DATA),
     "attack_training": (96, {"outputs", "defended"} | ATTACK),
-    "attack_validation": (64, {"outputs"} | ATTACK - {"defended", "baseline"}),
-    "attack_test": (64, {"outputs", "defended"} | ATTACK - {"inverse_model", "curves"}),
+    "attack_validation": (64, {"outputs"} | ATTACK),
+    "attack_test": (64, {"outputs", "defended", "agreement"} | ATTACK - {"inverse_model", "curves"}),
     "steps": (4, GRADIENT | SEARCH),
     "inverse_epochs": (2, INVERSE),
+    "evaluation_images": (64, JUDGED),
+    "evaluation_epochs": (2, JUDGED),
     "search_coarse": (3, SEARCH),
     "search_fine": (2, SEARCH),
     "search_images": (64, {"outputs"} | SEARCH),
@@ -95,7 +100,7 @@ MOVED = {
     "inverse_hidden": ("relu", INVERSE | {"architecture"}),
     "round_training": (True, {"defended", *GRADIENT} - {"curves"}),
     "truncation_fill": ("lowest_remaining", {"defended", *GRADIENT} - {"curves"}),
-    "outputs": ("probabilities", {"outputs", "defended"} | SEARCH | ATTACK),
+    "outputs": ("probabilities", {"outputs", "defended", "agreement"} | SEARCH | ATTACK),
 }
 
 
@@ -109,6 +114,30 @@ def test_each_parameter_moves_exactly_the_stages_that_read_it(name: str) -> None
     value, expected = MOVED[name]
     before, after = keys(PROFILES["smoke"]), keys(make_study("smoke", {name: value}))
     assert {stage for stage in before if before[stage] != after[stage]} == expected
+
+
+def test_the_comparison_starts_from_the_code_whatever_the_protocol_is() -> None:
+    code, text = (make_study("smoke", {"protocol": protocol}) for protocol in PROTOCOLS)
+    assert EXPERIMENTS["comparison"](Replicate(code, 0)).key == EXPERIMENTS["comparison"](Replicate(text, 0)).key
+
+
+def test_every_choice_on_which_text_and_code_differ_is_compared() -> None:
+    compared = {name for change in CHANGES for name in change.choices}
+    differing = {name for name in Protocol.model_fields if getattr(CODE, name) != getattr(TEXT, name)}
+    assert differing - compared == {"search_plan"}  # matters at the thesis's sizes only, and to the search alone
+    assert {"learning_rate", "regularisers", "truncation_fill", "outputs"} <= compared
+
+
+def test_changed_lines_share_everything_that_their_choice_does_not_touch() -> None:
+    rows = {(change, row): task for change, row, task in comparison_rows(Replicate(PROFILES["smoke"], 0))}
+    before, after = rows["", "M_I(A_L)"], rows["activation_weights=shadow", "M_I(A_L)"]
+    assert before.inputs["inverse_model"].key == after.inputs["inverse_model"].key
+    assert before.inputs["A_L"].key != after.inputs["A_L"].key
+    named = [(change.name, row) for change in CHANGES for row in change.rows]
+    assert list(rows) == named
+    assert all((change.reference, row) in rows for change in CHANGES if change.name for row in change.rows)
+    assert all(rows[change.name, row].key != rows[change.reference, row].key or change.protocol == "text"
+               for change in CHANGES if change.name for row in change.rows)  # fmt: skip
 
 
 def test_profile_caps_hide_no_search_plan_at_full_scale() -> None:
@@ -138,7 +167,16 @@ def test_rows_that_are_one_experiment_are_one_task() -> None:
 
 def test_no_stage_of_an_attack_is_given_the_target_s_images() -> None:
     """Ground truth joins where a classifier answers, where scores and pictures are made, and for the one ceiling."""
-    may_see = {"class_counts", "starts", "classifier", "outputs", "scores", "gallery", "auxiliary"}
+    may_see = {
+        "class_counts",
+        "classifier",
+        "outputs",
+        "evaluation_model",
+        "features",
+        "scores",
+        "gallery",
+        "auxiliary",
+    }
     for protocol in PROTOCOLS:
         study = make_study("smoke", {"protocol": protocol, "regularisers": "own_search"})
         for task in all_tasks(publishable(Replicate(study, 0)).values()):
@@ -149,7 +187,8 @@ def test_no_stage_of_an_attack_is_given_the_target_s_images() -> None:
 
 
 def test_a_replicate_trains_14_inverse_models_and_12_classifiers() -> None:
-    tasks = all_tasks(publishable(Replicate(PROFILES["quick"], 0)).values())
+    wanted = publishable(Replicate(PROFILES["quick"], 0))
+    tasks = all_tasks(task for name, task in wanted.items() if name not in ON_REQUEST)
     trained = [task.stage for task in tasks]
     assert trained.count("inverse_model") == 14  # 7 combinations, 6 truncations, and the label alone
     assert trained.count("classifier") == 12

@@ -122,6 +122,7 @@ def test_too_few_others_to_draw_from_give_nan_and_just_enough_do_not() -> None:
     for measure in (top_1, mean_reciprocal_rank):
         np.testing.assert_allclose(measure([0] * 4, [0] * 4, others, candidates=5), [NAN, NAN, 1, 1])
         np.testing.assert_array_equal(measure([0], [0], [0], candidates=2), [NAN])
+        np.testing.assert_array_equal(measure([0, 2], [4, 0], [4, 4], candidates=1000), [NAN, NAN])
 
 
 @pytest.mark.parametrize("candidates", [2, 10, 100])

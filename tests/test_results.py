@@ -9,24 +9,32 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from mi_core.errors import UserError
-from mi_core.report.tables import ABSENT, compare, csv_link
+from mi_core.report.tables import ABSENT, compare, csv_link, measure_table
 from mi_core.study import results as module
-from mi_core.study.experiments import Replicate
+from mi_core.study.experiments import EXPERIMENTS, Replicate
 from mi_core.study.graph import Runner
+from mi_core.study.leakage import MEASURES
 from mi_core.study.manifest import Entry, read_manifest
 from mi_core.study.paper import published_table
 from mi_core.study.parameters import make_study
 from mi_core.study.results import Results, as_csv, open_results, parse_table, results_of_notebook, summarise
 from mi_core.study.store import Store
 
+# What scoring adds to SSIM and MSE: three of four other images of the class are nearer, by every distance.
+RANKS: dict[str, float] = {"others": 4}
+for distance in ("l2", "ssim", "features"):
+    RANKS |= {f"closer_{distance}": 3, f"tied_{distance}": 0, f"false_positives_{distance}": 0.75}
+JUDGED = {"label": 1, "judged": 1, "feature_distance": 2.0, "to_class_average": 0.5}
+JUDGED |= {"shuffled_ssim": 0.1, "shuffled_mse": 0.2, "shuffled_auc": 0.5}
+
 
 def scores(row: str, replicate: int, seed: int, values: list[float]) -> pd.DataFrame:
     columns = {"replicate": replicate, "row": row, "split": "test", "inverse_seed": seed}
-    return pd.DataFrame(
-        {**columns, "image": range(len(values)), "ssim": values, "mse": [value / 10 for value in values]}
-    )
+    measured = {"ssim": values, "mse": [value / 10 for value in values]}
+    return pd.DataFrame({**columns, "image": range(len(values)), **measured, **RANKS, **JUDGED})
 
 
 def test_images_are_averaged_before_seeds_and_seeds_before_replicates() -> None:
@@ -67,10 +75,46 @@ def test_published_numbers_are_the_86_of_six_tables() -> None:
 
 def test_compare_shows_ours_the_thesis_and_the_difference() -> None:
     html = compare(summarise(4, scores("M_I(O)", 0, 0, [0.25, 0.25]))).to_html()
-    for text in ("0.2500", "0.2298 ± 0.0041", "+0.0202", 'class="dataframe comparison"'):
+    for text in ("0.2500", "0.2298 ± 0.0041", "+0.0202", 'class="dataframe comparison"', "re-identification: AUC"):
         assert text in html
+    line = re.search(r"<td[^>]*>M_I\(O\)</td>(.*?)</tr>", html, re.DOTALL).group(1)
+    assert re.findall(r">([^<]+)</td>", line)[-2:] == ["0.2500", "—"]  # AUC 1/4; too few others for top-1 of 100
     with pytest.raises(ValueError, match="`summary` must be one summarised table"):
         compare(pd.DataFrame({"table": [4]}))
+
+
+def test_several_replicates_are_shown_with_student_s_interval() -> None:
+    frame = pd.concat([scores("M_I(O)", replicate, 0, [value] * 2) for replicate, value in enumerate((0.2, 0.3, 0.4))])
+    summary = summarise(4, frame)
+    low, high = stats.t.interval(0.95, 2, loc=0.3, scale=0.1 / np.sqrt(3))
+    assert f"0.3000 [{low:.4f}, {high:.4f}]" in compare(summary).to_html()
+    measures = measure_table(summary[summary["row"] == "M_I(O)"], ["ssim", "auc"], "some").to_html()
+    assert f"0.3000 [{low:.4f}, {high:.4f}]" in measures
+    assert "0.2500 [0.2500, 0.2500]" in measures
+    assert MEASURES["auc"].title in measures
+
+
+def test_replicate_means_average_images_then_seeds(tmp_path: Path) -> None:
+    results = Results("smoke", make_study("smoke"), Store(tmp_path))
+    results._frames["table4"] = pd.concat([scores("M_I(O)", 0, 0, [0.1, 0.3]), scores("M_I(O)", 0, 1, [0.4, 0.4])])
+    found = results.replicate_means(4).set_index("metric")["value"]
+    assert found["ssim"] == pytest.approx(0.3)
+    assert found["auc"] == pytest.approx(0.25)
+
+
+def test_only_the_thesis_s_sizes_and_choices_are_its_scale(tmp_path: Path) -> None:
+    def at_scale(profile: str, **changes: object) -> bool:
+        return open_results(profile, changes, store=tmp_path).at_paper_scale("table4")
+
+    assert at_scale("paper") and at_scale("paper", seed=3, replicates=3, device="cpu", precision="float32")
+    assert not at_scale("standard")
+    assert not at_scale("paper", steps=50) and not at_scale("paper", update="gradient_descent")
+
+
+def test_what_is_there_is_known_without_computing(published: Path, tmp_path: Path) -> None:
+    results = Results("published", None, Store(tmp_path / "empty"))
+    assert results.has("table4") and not results.has("table5")
+    assert not open_results("smoke", store=tmp_path / "empty").has("table4")
 
 
 def test_the_link_holds_the_csv() -> None:
@@ -164,5 +208,5 @@ def test_published_intermediates_are_no_input_of_what_is_computed(tmp_path: Path
     Store(tmp_path / "published").save("outputs", outputs.key, {"outputs": np.zeros((64, 10))}, {})
     runner = Runner(Store(tmp_path / "own", (tmp_path / "published",)))
     assert runner.missing([outputs]) == []  # asked for itself, it may come from there
-    missing = {task.key for task in runner.missing([replicate.table4()])}
+    missing = {task.key for task in runner.missing([EXPERIMENTS["table4"](replicate)])}
     assert {outputs.key, replicate.classifier("shadow").key} <= missing

@@ -107,7 +107,6 @@ def show_claims(verdicts: pd.DataFrame) -> HTML:
             "supported?": lines["claim_supported"],
             "cause": lines["cause"],
             "evidence": lines["chapter"].map(_link),
-            "rule": lines["rule"],
         }
     )
     return HTML(plain(frame, "claims").to_html() + csv_link(lines.to_csv(index=False, float_format="%.6g"), "claims"))

@@ -73,9 +73,9 @@ def _styled(frame: pd.DataFrame, name: str) -> Styler:
 def _ours(summary: pd.DataFrame) -> list[str]:
     """Mean, t interval over replicates where there are several, spread over trainings where there are several."""
     texts = []
-    for mean, half, seed_std in summary[["mean", "half_width", "seed_std"]].to_numpy(float):
+    for mean, half, seed_std, count in summary[["mean", "half_width", "seed_std", "n"]].to_numpy(float):
         if np.isnan(mean):
-            texts.append(ABSENT)
+            texts.append("—" if count > 0 else ABSENT)  # undefined, e.g. with too few images of the class; or absent
             continue
         text = f"{mean:.4f}" + ("" if np.isnan(half) else f" [{mean - half:.4f}, {mean + half:.4f}]")
         texts.append(text + ("" if np.isnan(seed_std) else f" (± {seed_std:.4f})"))
@@ -86,7 +86,7 @@ def measure_table(summary: pd.DataFrame, measures: Sequence[str], name: str) -> 
     """Several measures of each row side by side, ours only.
 
     Args:
-        summary: columns row, metric, mean, half_width and seed_std, one line a row and metric.
+        summary: columns row, metric, mean, half_width, seed_std and n, one line a row and metric.
         measures: keys of ``MEASURES``, one column each.
         name: unique identifier of the table on its page.
     """

@@ -1,6 +1,6 @@
 """The thesis's ten claims as comparisons between rows of its tables, tested on replicate means. Imports no torch."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +10,9 @@ from mi_core.study.experiments import COMBINATIONS, HEADS, TRUNCATIONS
 from mi_core.study.paper import published_value
 from mi_core.study.statistics import PairedDifference, holm, paired_difference
 
-__all__ = ["CLAIMS", "MARGINS", "Claim", "Comparison", "compare_lines", "judge", "judge_together"]
+__all__ = ["CLAIMS", "MARGINS", "VERDICTS", "Claim", "Comparison", "compare_lines", "judge", "judge_together"]
 
+VERDICTS = ("no", "open", "partly", "yes")  # from against a claim to for it
 MARGINS = {"ssim": 0.01, "mse": 0.005, "f1": 0.01}  # differences smaller than these count as none
 
 Line = tuple[int, str, str, str]  # table, row, split, metric
@@ -230,21 +231,13 @@ def judge(kind: str, difference: PairedDifference, margin: float) -> str:
         agreeing = difference.agreeing if sign * mean > 0 else difference.count - difference.agreeing
         if min(sign * low, sign * high) > 0 and agreeing == difference.count:
             return "yes"
-        return "partly" if sign * mean > 0 and agreeing > difference.count / 2 else "no"
+        return "partly" if mean != 0 and agreeing > difference.count / 2 else "no"
     floor = -margin if kind == "equal" else -np.inf
     if floor < low and high < margin:
         return "yes"
     return "no" if low > margin or high < floor else "open"
 
 
-def judge_together(kind: str, verdicts: list[str]) -> str:
-    """What comparisons of one kind say together.
-
-    "yes" where all do. An effect is "partly" where any is at least that, else "no"; no effect is "no" where any is,
-    else "open".
-    """
-    if set(verdicts) == {"yes"}:
-        return "yes"
-    if kind in ("rises", "falls"):
-        return "partly" if {"yes", "partly"} & set(verdicts) else "no"
-    return "no" if "no" in verdicts else "open"
+def judge_together(verdicts: Sequence[str]) -> str:
+    """What the comparisons of a claim say together: what the one says that speaks least for it."""
+    return min(verdicts, key=VERDICTS.index)

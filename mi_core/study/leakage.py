@@ -25,7 +25,7 @@ class Measure:
     meaning: str
 
 
-DISTANCES = {"": "squared error", "_ssim": "1 - SSIM", "_features": "features of the evaluation model"}
+DISTANCES = {"": "squared error", "_ssim": "1 - SSIM", "_features": "features"}
 _COLUMN = {"": "l2", "_ssim": "ssim", "_features": "features"}  # suffix of a measure: suffix of the counts
 CANDIDATES = (10, 100)
 FALSE_POSITIVES = {"1": 0.01, "0.1": 0.001}  # per cent: share
@@ -34,24 +34,25 @@ FALSE_POSITIVES = {"1": 0.01, "0.1": 0.001}  # per cent: share
 def _identification_measures() -> dict[str, Measure]:
     found = {}
     for suffix, distance in DISTANCES.items():
-        by = f"by {distance}"
+        by = "" if not suffix else f" by {distance}"
         found[f"auc{suffix}"] = Measure(
-            f"AUC, {by}", "chance that the true image is nearer than a random other one of its class (0.5 by chance)"
+            f"AUC{by}",
+            f"chance that the true image is nearer, by {distance}, than another one of its class (0.5 by chance)",
         )
         for count in CANDIDATES:
-            among = f"among {count} images of its class, exact over all draws"
+            among = f"of {count} images of its class, by {distance}, exact over all draws"
             found[f"top1_of_{count}{suffix}"] = Measure(
-                f"top-1 of {count}, {by}",
+                f"top-1 of {count}{by}",
                 f"chance that the true image is the nearest {among} ({1 / count:g} by chance)",
             )
             chance = float(np.mean(1 / np.arange(1, count + 1)))
             found[f"mrr_of_{count}{suffix}"] = Measure(
-                f"MRR of {count}, {by}", f"mean reciprocal rank of the true image {among} ({chance:.3g} by chance)"
+                f"MRR of {count}{by}", f"mean reciprocal rank of the true image {among} ({chance:.3g} by chance)"
             )
         for percent, share in FALSE_POSITIVES.items():
             found[f"true_positives_at_{percent}_percent{suffix}"] = Measure(
-                f"TPR at {percent} % FPR, {by}",
-                "share of true pairs accepted by one threshold for all classes, which accepts "
+                f"TPR at {percent} % FPR{by}",
+                f"share of true pairs accepted by one threshold of {distance} for all classes, which accepts "
                 f"{percent} % of the pairs with another image of the class ({share:g} by chance)",
             )
     return found
@@ -87,7 +88,7 @@ def measured(scores: pd.DataFrame) -> pd.DataFrame:
     average = scores[scores["row"] == CLASS_AVERAGE].drop_duplicates(["replicate", "split", "image"])
     keys = ["replicate", "split", "image"]
     of_average = scores[keys].merge(average[[*keys, "ssim", "mse"]], on=keys, how="left")
-    average_mse = average.groupby(["replicate", "split"])["mse"].mean()
+    average_mse = average.astype({"mse": np.float64}).groupby(["replicate", "split"])["mse"].mean()
     columns = {name: scores[name].to_numpy(np.float64) for name in ("ssim", "mse")}
     columns["gain"] = columns["ssim"] - of_average["ssim"].to_numpy(np.float64)
     denominators = pd.MultiIndex.from_frame(scores[["replicate", "split"]]).map(average_mse.to_dict())

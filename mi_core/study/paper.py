@@ -44,5 +44,5 @@ def notebook_value(table: int, row: str, split: str, metric: str) -> float:
 
 def _value(name: str, *line: str | int) -> float:
     frame = _read(name)
-    found = frame[(frame[["table", "row", "split", "metric"]] == line).all(axis=1)]
+    found = frame[(frame[["table", "row", "split", "metric"]] == list(line)).all(axis=1)]
     return float(found["mean"].iloc[0]) if len(found) else math.nan

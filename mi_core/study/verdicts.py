@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from mi_core.errors import UserError
-from mi_core.study.claims import CLAIMS, MARGINS, Claim, compare_lines, judge, judge_together, line_values
+from mi_core.study.claims import CLAIMS, MARGINS, VERDICTS, Claim, compare_lines, judge, judge_together, line_values
 from mi_core.study.comparison import CHANGES
 from mi_core.study.leakage import row_means
 from mi_core.study.paper import TABLE_METRICS, notebook_value, published_table, published_value
@@ -130,7 +130,10 @@ class _Available:
         self.shifts = _shifts(results)
 
     def has(self, claim: Claim) -> bool:
-        return _tables(claim) <= self.means.keys()
+        """Whether there is a replicate with all tables that a claim compares."""
+        if not _tables(claim) <= self.means.keys():
+            return False
+        return bool(set.intersection(*(set(self.means[table]["replicate"]) for table in _tables(claim))))
 
 
 def _tables(claim: Claim) -> set[int]:
@@ -141,65 +144,62 @@ def _tables(claim: Claim) -> set[int]:
 
 
 def _claim_line(claim: Claim, available: _Available) -> dict[str, Any]:
+    number = "not computed" if claim.name in RATIOS else ""
     line = {"item": claim.name, "statement": claim.statement, "rule": claim.rule, "chapter": claim.chapter}
-    line |= {"number_matches": "", "claim_supported": "not computed", "cause": "not computed"}
     if not available.has(claim):
-        return line
-    compared = compare_lines(claim, available.means)
-    shown = _ratio_line(claim, available) if claim.name in RATIOS else _least_favourable(compared)
-    line |= shown | {"n": int(compared["count"].min())}
-    if not all(available.judged[table] for table in _tables(claim)):
-        enough, cause = False, "other scale"
-    else:
-        enough, cause = line["n"] >= FEWEST_REPLICATES, "too few replicates"
-    if not enough:
-        matches = "not enough" if claim.name in RATIOS else ""
-        return line | {"number_matches": matches, "claim_supported": "not enough", "cause": cause}
-    each = [
-        judge(kind, PairedDifference(*numbers), MARGINS.get(metric, 0.0))
-        for kind, metric, *numbers in compared[
-            ["kind", "metric", "mean", "low", "high", "p_value", "count", "agreeing"]
-        ].itertuples(index=False)
-    ]
-    supported = judge_together(claim.comparisons[0].kind, each)
+        return line | {"number_matches": number, "claim_supported": "not computed", "cause": "not computed"}
+    compared = _judged(compare_lines(claim, available.means))
+    line |= _ratio_line(claim, available) if claim.name in RATIOS else {"number_matches": ""} | _shown(compared)
+    line["n"] = int(compared["count"].min())
+    at_scale = all(available.judged[table] for table in _tables(claim))
+    if not at_scale or line["n"] < FEWEST_REPLICATES:
+        number = "not enough" if claim.name in RATIOS else ""
+        cause = "too few replicates" if at_scale else "other scale"
+        return line | {"number_matches": number, "claim_supported": "not enough", "cause": cause}
+    supported = judge_together(compared["verdict"].tolist())
     return line | {"claim_supported": supported, "cause": _cause_of_claim(supported, compared)}
 
 
-def _least_favourable(compared: pd.DataFrame) -> dict[str, Any]:
-    """Of a claim's comparisons the one that speaks least for it."""
-    kinds = compared["kind"]
-    if kinds.isin(("rises", "falls")).all():
-        least = compared["mean"].where(kinds == "rises", -compared["mean"]).idxmin()
-    else:
-        least = compared["mean"].where(kinds == "at most", compared["mean"].abs()).idxmax()
-    shown = compared.loc[least].to_dict()
-    return {name: shown[name] for name in ("split", "metric", "published", "low", "high")} | {"ours": shown["mean"]}
+def _judged(compared: pd.DataFrame) -> pd.DataFrame:
+    """Comparisons with what each says, those that speak least for the claim first: by that, then by size in margins."""
+    verdicts, favour = [], []
+    for line in compared.itertuples():
+        found = PairedDifference(line.mean, line.low, line.high, line.p_value, line.count, line.agreeing)
+        margin = MARGINS.get(line.metric, 0.01)
+        verdicts.append(judge(line.kind, found, margin))
+        towards = {"rises": line.mean, "falls": -line.mean, "at most": -line.mean, "equal": -abs(line.mean)}[line.kind]
+        favour.append(towards / margin)
+    frame = compared.assign(verdict=verdicts, favour=favour, order=[VERDICTS.index(verdict) for verdict in verdicts])
+    return frame.sort_values(["order", "favour"], kind="stable").drop(columns=["order", "favour"])
+
+
+def _shown(compared: pd.DataFrame) -> dict[str, Any]:
+    least = compared.iloc[0].to_dict()
+    return {name: least[name] for name in ("split", "metric", "published", "low", "high")} | {"ours": least["mean"]}
 
 
 def _ratio_line(claim: Claim, available: _Available) -> dict[str, Any]:
-    table, row = RATIOS[claim.name]
-    ours = [line_values(available.means, (t, r, "test", "ssim")) for t, r in ((4, "M_I(X~)"), (table, row))]
-    first, second = (published_value(t, r, "test", "ssim") for t, r in ((4, "M_I(X~)"), (table, row)))
-    joined = pd.concat(ours, axis=1, join="inner")
-    interval = prediction_interval(joined.iloc[:, 0] / joined.iloc[:, 1] - 1)
-    judged = all(available.judged[each] for each in _tables(claim))
-    matches = _inside(first / second - 1, interval, WIDEST["ssim"] / second) if judged else "not enough"
+    """The ratio of the two means, and the interval of a replicate's ratio."""
+    lines = ((4, "M_I(X~)", "test", "ssim"), (*RATIOS[claim.name], "test", "ssim"))
+    ours = pd.concat([line_values(available.means, line) for line in lines], axis=1, join="inner")
+    first, second = (published_value(*line) for line in lines)
+    interval = prediction_interval(ours.iloc[:, 0] / ours.iloc[:, 1] - 1)
     return {
         "split": "test",
         "metric": "ratio of ssim, minus one",
         "published": first / second - 1,
-        "ours": interval.mean,
+        "ours": ours.iloc[:, 0].mean() / ours.iloc[:, 1].mean() - 1,
         "low": interval.low,
         "high": interval.high,
-        "number_matches": matches,
+        "number_matches": _inside(first / second - 1, interval, WIDEST["ssim"] / second),
     }
 
 
 def _cause_of_claim(supported: str, compared: pd.DataFrame) -> str:
     if supported == "yes":
         return "as claimed"
-    disagreeing = compared["agreeing"] < compared["count"]
-    return "other classifiers" if disagreeing.any() else "unknown"
+    against = compared[compared["verdict"] == supported]
+    return "other classifiers" if (against["agreeing"] < against["count"]).any() else "unknown"
 
 
 # --- numbers -------------------------------------------------------------------------------------------------------
@@ -238,9 +238,9 @@ def _cause(
         return "other classifiers"
     wanted = published_value(table, row, split, metric) - interval.mean
     shift = available.shifts.get((COMPARED_AS.get((table, row), row), metric), {}) if split == "test" else {}
-    towards = {name: change for name, change in shift.items() if change * wanted > 0}
-    if towards:
-        return f"text and code differ: {max(towards, key=lambda name: abs(towards[name]))}"
+    nearer = {name: abs(wanted - moved) for name, moved in shift.items() if abs(wanted - moved) < abs(wanted)}
+    if nearer:
+        return f"text and code differ: {min(nearer, key=nearer.get)}"
     return "unknown"
 
 

@@ -85,11 +85,11 @@ def _draw_differences(axes: Axes, lines: pd.DataFrame) -> None:
     axes.scatter(lines["mean"], lines["place"], s=34, color=OURS, edgecolor="white", linewidth=0.6, zorder=3)
     axes.margins(x=0.08)
     axes.grid()
-    axes.locator_params(axis="x", nbins=4)
+    axes.locator_params(axis="x", nbins=3)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-    if "agreeing" not in lines:
-        return
+    if "agreeing" not in lines or ("count" in lines and lines["count"].max() == 1):
+        return  # one replicate agrees with itself
     look = {"transform": right_of(axes, 0.04), "fontsize": SMALL_FONT, "color": FAINT}
     axes.text(1, -0.5, "agree", va="center", **look)
     for line in lines.dropna(subset="agreeing").itertuples():

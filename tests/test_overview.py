@@ -1,0 +1,83 @@
+"""Rows of the study side by side, and differences between lines with the interval that their number allows."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from mi_core.study.comparison import CHANGES
+from mi_core.study.overview import (
+    change_pairs,
+    differences,
+    kind_of,
+    summarise_measures,
+    variance_table,
+)
+
+
+def lines(values: dict[str, list[list[float]]]) -> pd.DataFrame:
+    """SSIM by line, replicate and image; one training each."""
+    rows = [
+        {"line": line, "row": line, "replicate": replicate, "inverse_seed": 0, "image": image, "ssim": ssim}
+        for line, replicates in values.items()
+        for replicate, images in enumerate(replicates)
+        for image, ssim in enumerate(images)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_kinds_are_told_by_the_first_word() -> None:
+    names = ("baseline: class average", "ceiling: M_I(O)/own-outputs", "M_I(O)/k=1", "X~/class_average")
+    assert [kind_of(name) for name in names] == ["baseline", "ceiling", "attack", "attack"]
+
+
+def test_several_replicates_give_a_t_interval_of_their_paired_means() -> None:
+    frame = lines({"a": [[0.3, 0.5], [0.6, 0.6], [0.4, 0.6]], "b": [[0.1, 0.3], [0.5, 0.7], [0.1, 0.3]]})
+    found = differences(frame, [("a", "b")], metrics=("ssim",)).iloc[0]
+    expected = stats.t.interval(0.95, 2, loc=np.mean([0.2, 0, 0.3]), scale=stats.sem([0.2, 0, 0.3]))
+    assert (found["low"], found["high"]) == pytest.approx(expected)
+    assert (found["mean"], found["count"], found["agreeing"]) == (pytest.approx(0.5 / 3), 3, 2)
+
+
+def test_one_replicate_gives_a_bootstrap_over_its_paired_images() -> None:
+    noise = np.random.default_rng(0).normal(size=400)
+    frame = lines({"a": [list(noise + 0.1)], "b": [list(noise)]})  # pairing takes all of the noise away
+    found = differences(frame, [("a", "b"), ("b", "a")], metrics=("ssim",))
+    assert found["low"].tolist() == pytest.approx([0.1, -0.1])
+    assert found["high"].tolist() == pytest.approx([0.1, -0.1])
+    frame = lines({"a": [list(noise)], "b": [[0.0] * 400]})
+    wide = differences(frame, [("a", "b")], metrics=("ssim",)).iloc[0]
+    assert wide["high"] - wide["low"] == pytest.approx(2 * 1.96 * noise.std() / 20, rel=0.15)
+
+
+def test_trainings_are_averaged_before_images_are_compared() -> None:
+    frame = lines({"a": [[0.2, 0.4]], "b": [[0.1, 0.1]]})
+    again = frame[frame["line"] == "a"].assign(inverse_seed=1, ssim=[0.4, 0.6])
+    found = differences(pd.concat([frame, again]), [("a", "b")], metrics=("ssim",)).iloc[0]
+    assert found["mean"] == pytest.approx(0.3)
+
+
+def test_an_unknown_line_is_named() -> None:
+    with pytest.raises(ValueError, match="`pairs` must name lines of the frame; got 'c'"):
+        differences(lines({"a": [[0.1, 0.2]]}), [("a", "c")], metrics=("ssim",))
+
+
+def test_every_changed_line_is_compared_with_its_reference() -> None:
+    pairs = change_pairs()
+    assert len(pairs) == sum(len(change.rows) for change in CHANGES if change.name)
+    assert ("update=gradient_descent | M_I(X~)", " | M_I(X~)") in pairs
+    searched = "regularisers=own_search, search_outputs=shadow | M_I(X~)"
+    assert dict(pairs)[searched] == "regularisers=own_search | M_I(X~)"
+
+
+def test_a_summary_of_measures_has_the_spread_of_each_row() -> None:
+    summary = summarise_measures(lines({"a": [[0.1, 0.3], [0.4, 0.4]], "b": [[0.5, 0.5]]}), ["ssim"]).set_index("row")
+    assert summary.loc["a", "mean"] == pytest.approx(0.3)
+    assert summary.loc["a", "std"] == pytest.approx(np.std([0.2, 0.4], ddof=1))
+    assert (summary.loc["b", "n"], np.isnan(summary.loc["b", "half_width"])) == (1, True)
+
+
+def test_variance_of_one_training_is_all_between_images() -> None:
+    table = variance_table(lines({"a": [[0.1, 0.3]]}), ["a"]).iloc[0]
+    assert table["image"] == pytest.approx(np.var([0.1, 0.3], ddof=1))
+    assert table[["replicate", "inverse_seed", "rest"]].isna().all()
