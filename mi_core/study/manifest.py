@@ -23,7 +23,8 @@ class Entry:
         stage, version, key: the task that it is the value of.
         file: where it is, relative to the results folder.
         seconds: of this task and everything below it.
-        provenance: commits, versions, hardware, devices, threads and precisions of all these tasks.
+        provenance: commits, versions, hardware, devices, threads and precisions of all these tasks, and the most
+            memory that computing them took.
         superseded: why it no longer is what the present code would compute; empty while it is.
     """
 
@@ -127,6 +128,7 @@ def _trace(task: Task, store: Store) -> tuple[float, dict[str, Any]]:
         name: sorted({str(record[name]) for record in records})
         for name in ("commit", "hardware", "device", "threads", "precision")
     }
+    provenance["peak_memory_mib"] = max((record.get("peak_memory_mib", 0) for record in records), default=0)
     packages = records[-1]["versions"]
     provenance["versions"] = {
         package: sorted({record["versions"][package] for record in records}) for package in packages

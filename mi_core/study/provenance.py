@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+import sys
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -34,7 +35,8 @@ def _git(*words: str) -> str:
 
 
 def describe_machine(device: Any, precision: Any) -> dict[str, Any]:
-    """What a result depends on besides its parameters: commit, versions, hardware, threads, precision used."""
+    """What a result depends on besides its parameters (commit, versions, hardware, threads, precision used), and the
+    memory that it took."""
     import torch
 
     hardware = torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
@@ -45,7 +47,16 @@ def describe_machine(device: Any, precision: Any) -> dict[str, Any]:
         "device": device.type,
         "threads": torch.get_num_threads(),
         "precision": str(precision).removeprefix("torch."),
+        "peak_memory_mib": _peak_memory(),
     }
+
+
+def _peak_memory() -> int:
+    """The most memory that this process has held at once so far, in MiB."""
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB on Linux
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit // 2**20
 
 
 @cache
