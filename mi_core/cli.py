@@ -8,11 +8,12 @@ from typing import Any
 
 import click
 import pandas as pd
+from tqdm import tqdm
 
 from mi_core.errors import UserError
 from mi_core.study.experiments import EXPERIMENTS, ON_REQUEST, replicates
 from mi_core.study.graph import all_tasks
-from mi_core.study.locations import open_store, published_folder
+from mi_core.study.locations import data_folder, open_store, published_folder
 from mi_core.study.manifest import publish as publish_profile
 from mi_core.study.manifest import publishable
 from mi_core.study.parameters import PROFILES, Protocol, Study
@@ -160,12 +161,23 @@ def chapter(name: str, parameters: tuple[tuple[str, str], ...], output: Path | N
 
 
 @cli.command()
-def book() -> None:
-    """Execute every chapter from the published results into the book's folder."""
-    from mi_core.report.chapters import execute_book
+@parameter_option
+@click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Another folder than the book's.")
+@store_option
+def book(parameters: tuple[tuple[str, str], ...], output: Path | None, store: Path | None) -> None:
+    """Execute every chapter, from the published results into the book's folder unless told otherwise."""
+    from mi_core.report.chapters import draw_overview, execute_chapters
 
-    for path in execute_book():
+    changes = _changes(parameters)
+    results_of_notebook(changes)
+    if changes and output is None:
+        raise UserError("the book's own folder holds published results: name another --output beside -p.")
+    if store is not None:
+        os.environ["MI_CORE_STORE"] = str(store.resolve())
+    for path in execute_chapters(changes, output):
         click.echo(f"Executed: {path}")
+    if output is None:
+        click.echo(f"Drawn: {draw_overview()}")
 
 
 @cli.command()
@@ -175,6 +187,23 @@ def publish(profile: str, store: Path | None) -> None:
     """Copy a profile's finished tables and figure data to the published results."""
     entries = publish_profile(profile, open_store(store), published_folder())
     click.echo(f"Published {len(entries)} artefacts of profile {profile} in {published_folder()}.")
+
+
+@cli.command()
+@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="How often each is timed.")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Where; results/benchmark.json.")
+def bench(rounds: int, output: Path | None) -> None:
+    """Time the plain protocol against the product, in turns, beside the machine's own matrix products."""
+    from mi_core.study.benchmark import RACES, measure, write
+    from mi_core.study.source import load_raw
+
+    with tqdm(total=RACES * (rounds + 1), disable=not sys.stderr.isatty()) as bar:
+        frame = measure(load_raw(data_folder()), rounds=rounds, on_round=bar.update)
+    path = write(frame, output or published_folder() / "benchmark.json")
+    shown = frame.drop(columns=["peak_float32", "peak_product"])
+    click.echo(shown.to_string(index=False, float_format="{:.3g}".format))
+    peaks = frame[["peak_float32", "peak_product"]].iloc[0] / 1e9
+    click.echo(f"Matrix products on this machine: {peaks.iloc[0]:.0f} and {peaks.iloc[1]:.0f} GFLOP/s. Written: {path}")
 
 
 @cli.command()

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from mi_core.study import graph
-from mi_core.study.experiments import EXPERIMENTS, Replicate
+from mi_core.study.experiments import EXPERIMENTS, ON_REQUEST, Replicate
 from mi_core.study.graph import Runner, Task, all_tasks
 from mi_core.study.parameters import make_study
 from mi_core.study.store import Store, Value
@@ -25,7 +25,7 @@ def compute_fingerprints(folder: Path) -> dict[str, dict[str, float]]:
     """Means of each stage's numbers over its tasks in replicate 0, plain and weighted with their places."""
     runner = Runner(Store(folder), device="cpu", precision="float32", show_progress=False)
     study = make_study("smoke", {"precision": "float32"})
-    tasks = all_tasks(make(Replicate(study, 0)) for make in EXPERIMENTS.values())
+    tasks = all_tasks(make(Replicate(study, 0)) for name, make in EXPERIMENTS.items() if name not in ON_REQUEST)
     runner.compute(tasks)
     by_stage: dict[str, list[Task]] = {}
     for task in tasks:

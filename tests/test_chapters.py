@@ -55,11 +55,22 @@ def test_cells_are_short(name: str) -> None:
 
 
 @pytest.mark.chapter
-@pytest.mark.parametrize("name", CHAPTERS)
-def test_every_chapter_executes_at_smoke_scale(smoke: CommandLine, tmp_path: Path, name: str) -> None:
-    smoke("chapter", name, "-p", "profile", "smoke", "--output", str(tmp_path / "out.ipynb"))
-    notebook = nbformat.read(tmp_path / "out.ipynb", as_version=4)
-    assert any(cell.get("outputs") for cell in notebook.cells)
+def test_every_chapter_executes_at_smoke_scale(smoke: CommandLine, tmp_path: Path) -> None:
+    smoke("book", "-p", "profile", "smoke", "--output", str(tmp_path))
+    for name in CHAPTERS:
+        notebook = nbformat.read(tmp_path / f"{name}.ipynb", as_version=4)
+        assert any(cell.get("outputs") for cell in notebook.cells), name
+
+
+@pytest.mark.chapter
+def test_one_chapter_executes_alone_with_a_parameter(smoke: CommandLine, tmp_path: Path) -> None:
+    smoke("chapter", "rq2_rounding", "-p", "profile", "smoke", "--output", str(tmp_path / "out.ipynb"))
+    assert 'profile = \\"smoke\\"' in (tmp_path / "out.ipynb").read_text()
+
+
+def test_the_book_s_own_folder_takes_published_results_only(command_line: CommandLine) -> None:
+    done = command_line("book", "-p", "profile", "smoke", code=2)
+    assert "name another --output" in done.stderr
 
 
 @pytest.mark.chapter
@@ -110,13 +121,12 @@ def test_the_book_executes_without_torch_and_without_data_and_changes_nothing(tm
         "MI_CORE_DATA": str(tmp_path / "absent"),
         "MI_CORE_STORE": str(tmp_path / "empty"),
     }
-    before = {name: (EXECUTED / f"{name}.ipynb").read_bytes() for name in CHAPTERS}
+    command = [sys.executable, "-m", "mi_core", "book", "--output", str(tmp_path / "book")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
     for name in CHAPTERS:
-        output = tmp_path / f"{name}.ipynb"
-        command = [sys.executable, "-m", "mi_core", "chapter", name, "--output", str(output)]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT)
-        assert done.returncode == 0, done.stderr
-        assert output.read_bytes() == before[name], f"{name}: run `make book` and commit"
+        executed, committed = (folder / f"{name}.ipynb" for folder in (tmp_path / "book", EXECUTED))
+        assert executed.read_bytes() == committed.read_bytes(), f"{name}: run `make book` and commit"
     assert not (tmp_path / "empty").exists()
 
 

@@ -1,9 +1,13 @@
 """Chapters: executed by papermill, refused when they failed, and stripped of all that changes from run to run."""
 
 import io
+import os
 import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +22,11 @@ from mi_core.study.provenance import ROOT
 from mi_core.study.results import PUBLISHED, open_results
 from mi_core.study.store import write_atomically
 
-__all__ = ["chapter_names", "draw_overview", "execute_book", "execute_chapter", "normalise"]
+__all__ = ["chapter_names", "draw_overview", "execute_chapter", "execute_chapters", "normalise"]
 
 NOTEBOOKS = ROOT / "notebooks"
 EXECUTED = ROOT / "book" / "chapters"
+AT_ONCE = 4  # chapters; each takes a process of its own and a kernel
 OVERVIEW = ROOT / "book" / "assets" / "overview.png"
 
 
@@ -69,9 +74,21 @@ def execute_chapter(name: str, parameters: Mapping[str, Any], output: Path) -> P
     return output
 
 
-def execute_book() -> list[Path]:
-    """Execute every chapter from the published results into the book, and draw the picture of the README."""
-    return [*(execute_chapter(name, {}, EXECUTED / f"{name}.ipynb") for name in chapter_names()), draw_overview()]
+def execute_chapters(parameters: Mapping[str, Any], folder: Path | None = None) -> Iterator[Path]:
+    """Execute every chapter into the book or another folder; the paths as they are done.
+
+    Args:
+        parameters: as in ``execute_chapter``. Without any, several chapters are executed at a time; with some, what
+            they compute takes the whole machine, so it is one after another.
+        folder: where the executed copies go; the book's by default.
+    Raises:
+        UserError: a chapter failed.
+    """
+    names = chapter_names()
+    paths = [(folder or EXECUTED) / f"{name}.ipynb" for name in names]
+    at_once = 1 if parameters else min(os.cpu_count() or 1, AT_ONCE)
+    with ProcessPoolExecutor(at_once, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(execute_chapter, names, repeat(dict(parameters)), paths)
 
 
 def draw_overview() -> Path:
