@@ -11,6 +11,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from mi_core.errors import UserError
+from mi_core.study.bundles import import_bundle, write_bundle
 from mi_core.study.experiments import EXPERIMENTS, ON_REQUEST, replicates
 from mi_core.study.graph import all_tasks
 from mi_core.study.locations import data_folder, open_store, published_folder
@@ -130,9 +131,11 @@ def table(table: str, profile: str, csv: bool, parameters: tuple[tuple[str, str]
 @store_option
 def verdicts(profile: str, csv: bool, parameters: tuple[tuple[str, str], ...], store: Path | None) -> None:
     """Print a verdict on each of the thesis's claims and numbers, by fixed rules. Computes nothing."""
-    from mi_core.study.verdicts import verdicts as judge_all
+    from mi_core.study import verdicts as rules
 
-    frame = judge_all(open_results(profile, _changes(parameters), store=store, compute=False))
+    together = rules.EXPERIMENTS
+    results = open_results(profile, _changes(parameters), store=store, compute=False, together=together)
+    frame = rules.verdicts(results)
     if csv:
         click.echo(frame.to_csv(index=False, float_format="%.6g"), nl=False)
     else:
@@ -182,11 +185,29 @@ def book(parameters: tuple[tuple[str, str], ...], output: Path | None, store: Pa
 
 @cli.command()
 @profile_option
+@click.option("--bundle", type=click.Path(dir_okay=False, path_type=Path), help="Write one file to carry elsewhere.")
+@click.option("--replicate", type=click.IntRange(min=0), help="Only this one into the bundle; all by default.")
 @store_option
-def publish(profile: str, store: Path | None) -> None:
-    """Copy a profile's finished tables and figure data to the published results."""
+def publish(profile: str, bundle: Path | None, replicate: int | None, store: Path | None) -> None:
+    """Copy a profile's finished tables and figure data to the published results, or to a bundle for `import`."""
+    if bundle is not None:
+        entries = write_bundle(profile, open_store(store), bundle, replicate=replicate)
+        click.echo(
+            f"Wrote {len(entries)} artefacts of profile {profile} to {bundle} ({bundle.stat().st_size:,} bytes)."
+        )
+        return
+    if replicate is not None:
+        raise UserError("`--replicate` is for bundles: name a --bundle FILE as well.")
     entries = publish_profile(profile, open_store(store), published_folder())
     click.echo(f"Published {len(entries)} artefacts of profile {profile} in {published_folder()}.")
+
+
+@cli.command("import")
+@click.argument("bundle", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def import_results(bundle: Path) -> None:
+    """Add a bundle of results that another machine has computed to the published ones, once it is verified."""
+    entries = import_bundle(bundle, published_folder())
+    click.echo(f"Imported {len(entries)} artefacts of {', '.join(sorted({entry.profile for entry in entries}))}.")
 
 
 @cli.command()

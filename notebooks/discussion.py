@@ -32,9 +32,9 @@ device = "auto"  # or "cpu", "cuda"
 # %% tags=["hide-input"]
 from mi_core.report.notebook import open_chapter, share, show_claims
 from mi_core.study.overview import replicate_points, rows_on_test
-from mi_core.study.verdicts import verdicts
+from mi_core.study.verdicts import EXPERIMENTS, verdicts
 
-results = open_chapter(globals(), "table1", "table2", "table3", "table4", "table5", "table6")
+results = open_chapter(globals(), *EXPERIMENTS)
 everything = verdicts(results)
 
 # %% tags=["hide-input"]
@@ -47,7 +47,7 @@ guess, start, label = "baseline: SSIM-optimal class image", "baseline: class ave
 share(x=ssim["M_I(X~)"], o=ssim["M_I(O)"], stand=ssim["X~/class_average"], start=ssim[start], guess=ssim[guess])
 share(x_auc=auc["M_I(X~)"], o_auc=auc["M_I(O)"], stand_auc=auc["X~/class_average"], start_auc=auc[start])
 share(label=ssim[label], label_auc=auc[label], own=ssim["ceiling: M_I(O)/own-outputs"], both=auc["M_I(O+X~)"])
-share(own_auc=auc["ceiling: M_I(O)/own-outputs"], x_shuffled=shuffled["M_I(X~)"], x_part=shuffled["M_I(X~)"] / ssim["M_I(X~)"])
+share(own_auc=auc["ceiling: M_I(O)/own-outputs"], x_shuffled=shuffled["M_I(X~)"])
 share(target_weights=ssim["M_I(A_L)"], note=results.note("table4"), ox=ssim["M_I(O+X~)"])
 share(shadow_weights=ssim.get("M_I(A_L)/shadow-weights", ssim["M_I(A_L)"]))
 
@@ -60,7 +60,7 @@ heads = results.table(1).query("metric == 'f1'").set_index("row")["mean"]
 share(f1_target=f1["M_T"], f1_shadow=f1["M_S"], head=heads.idxmax(), head_f1=heads.max(), own_head=heads["None/dropout"])
 
 # %% [markdown]
-# Scale of everything below: {glue:text}`note`.
+# Scale, where nothing else is said: {glue:text}`note`.
 #
 # **C1 to C3: the inverse model on gradient reconstructions is the best, and far better than its parts.** Here $M_I(\tilde{X})$ has SSIM
 # {glue:text}`x`, stand-alone $\tilde{X}$ {glue:text}`stand`, $M_I(O)$ {glue:text}`o` and $M_I(O, \tilde{X})$ {glue:text}`ox`. But the class average that $\tilde{X}$ starts
@@ -70,10 +70,10 @@ share(f1_target=f1["M_T"], f1_shadow=f1["M_S"], head=heads.idxmax(), head_f1=hea
 # of a class apart shows in the AUC, with one half for a guess: {glue:text}`x_auc` for $M_I(\tilde{X})$, {glue:text}`o_auc` for $M_I(O)$, {glue:text}`both` for both inputs together, {glue:text}`stand_auc` for
 # stand-alone $\tilde{X}$, {glue:text}`start_auc` for the class average on the same images.
 #
-# **C4: more inputs do not help.** The rows with $A_L$ carry a choice of the notebook: it recovers the $A_L$ of $D_F$ with the target's
-# weights, which lie in another basis than the shadow's on which the model was trained. $M_I(A_L)$ has {glue:text}`target_weights` so, and
-# {glue:text}`shadow_weights` with the weights that the attacker has. So far as these differ, what looks like a poor
-# input is a mismatch of bases.
+# **C4: more inputs do not help.** The notebook recovers the $A_L$ of $D_F$ with the target's weights, the text with the shadow's, on whose
+# activations the model was trained. Under this chapter's protocol $M_I(A_L)$ has SSIM {glue:text}`target_weights`; with the shadow's weights,
+# which are all that the attacker has, {glue:text}`shadow_weights`. So far as these differ, what looks like a poor input may be a
+# mismatch of bases.
 #
 # **C5: the class average is the best start.** A start can be the best because it is the best guess: compare the SSIM after the
 # optimisation, {glue:text}`stand`, with that before it, {glue:text}`start`.
@@ -82,8 +82,9 @@ share(f1_target=f1["M_T"], f1_shadow=f1["M_S"], head=heads.idxmax(), head_f1=hea
 # logits agree: on its own shadow's outputs $M_I(O)$ reaches SSIM {glue:text}`own` and AUC {glue:text}`own_auc`, on the target's {glue:text}`o` and
 # {glue:text}`o_auc`. What lies between is lost in the transfer; equal accuracy does not mean equal logits.
 #
-# **C7: rounding to one decimal changes nothing.** Logits span tens, so one decimal removes next to nothing: $M_I(O)$ has {glue:text}`o_rounded` on
-# rounded outputs, $M_I(\tilde{X})$ {glue:text}`x_rounded`. This says little about rounding as a defence where outputs are probabilities.
+# **C7: rounding to one decimal changes nothing.** What one decimal removes depends on how far the outputs spread. On rounded outputs $M_I(O)$
+# has {glue:text}`o_rounded`, exact {glue:text}`o`; $M_I(\tilde{X})$ {glue:text}`x_rounded` and {glue:text}`x`. Logits spread far wider than probabilities, so the one says little
+# about rounding the other.
 #
 # **C8 and C9: truncation raises SSIM and loses the instance.** At one visible output $M_I(O)$ has {glue:text}`o1` and $M_I(\tilde{X})$ {glue:text}`x1`; the same
 # model fed with nothing but the label has {glue:text}`label`. The AUC says what is left of the instance: {glue:text}`o1_auc` and {glue:text}`x1_auc` (label: {glue:text}`label_auc`). A
@@ -98,7 +99,7 @@ share(f1_target=f1["M_T"], f1_shadow=f1["M_S"], head=heads.idxmax(), head_f1=hea
 #   classifiers. Replicates of this report redraw everything; {ref}`numbers` shows what that changes.
 # - **Text and code.** Where the two differ, this report follows the code by default. Some of its choices give the attacker what
 #   the gray-box setting forbids ({doc}`../pages/threat_model`); {doc}`text_and_code` measures them.
-# - **Weak attacks.** That these attacks leak little beyond the label does not show that nothing more can be had from the outputs:
+# - **These attacks.** However little they show beyond the label, that is no bound on what the outputs hold:
 #   compare the ceiling named under C6.
 # - **MNIST.** Replicates are fresh draws from the same 70,000 images; nothing here speaks about other data.
 #

@@ -20,7 +20,7 @@
 #
 # **Question.** Does rounding the output vector to one decimal protect the image?
 #
-# The thesis rounds logits. Logits span tens, so one decimal removes very little of them. Its text computes everything from
+# The thesis rounds logits; how much one decimal removes depends on how far these spread. Its text computes everything from
 # rounded outputs; its notebook trains the inverse model on exact outputs and rounds only what it is tested on, which is the
 # default here (`round_training`). Under that default the rounded rows evaluate the very same trained model as the exact
 # rows, and the comparison is paired.

@@ -20,7 +20,8 @@
 #
 # **Question.** Where the thesis's text and its released notebook differ, what does each difference do to the numbers?
 #
-# One choice of the protocol is changed at a time, everything else equal: the same split, classifiers and seeds. The
+# One choice of the protocol is changed at a time, everything else equal: the same split, classifiers and seeds. With the choices on
+# which text and code differ come some that both share or leave open (step size, own search, truncation, probabilities). The
 # reference is the notebook's protocol, or what is named below a line. {doc}`../pages/deviations` lists the choices and their
 # sources.
 
@@ -35,7 +36,7 @@ from mi_core.report import figures
 from mi_core.report.notebook import open_chapter, share, show_frame
 from mi_core.study.overview import change_pairs, changed_lines, differences
 
-results = open_chapter(globals(), "comparison", "table3", "table4", "gallery")
+results = open_chapter(globals(), "comparison", "table4", "gallery")
 lines = changed_lines(results)
 changes = differences(lines, change_pairs())
 
@@ -62,7 +63,7 @@ forest("M_I(O)")
 forest("M_I(A_L)")
 
 # %% [markdown]
-# The remaining rows, rounded and truncated outputs among them, with all numbers:
+# All rows, rounded and truncated outputs among them, with all numbers:
 
 # %% tags=["hide-input"]
 table = changes.rename(columns={"label": "changed", "reference": "compared with"}).drop(columns="agreeing")
@@ -94,18 +95,19 @@ pictures("worst")
 
 # %% tags=["remove-input"]
 by_size = changes.query("metric == 'ssim'").set_index("label")["mean"]
-largest, smallest = by_size.abs().idxmax(), by_size.abs().idxmin()
+largest = by_size[~by_size.index.str.startswith("protocol")].abs().idxmax()
 share(largest=largest.replace(" | ", ", "), largest_by=f"{by_size[largest]:+.4f}")
 weights = by_size["activation_weights=shadow | M_I(A_L)"]
 share(weights=f"{weights:+.4f}", hidden=f"{by_size['inverse_hidden=relu | M_I(O)']:+.4f}")
 share(rounding=f"{by_size['round_training=True | M_I(O)/rounded']:+.4f}", note=results.note("comparison"))
+share(pictured=results.note("table4"))
 share(best=mean_of["best"], drawn=mean_of["random"], worst=mean_of["worst"])
 share(everything=scores.query("row == 'M_I(X~)'")["ssim"].mean())
 
 # %% [markdown]
-# **Reading.** Of all single lines the SSIM moves most with {glue:text}`largest`, by {glue:text}`largest_by`. Recovering $A_L$ with the shadow's
+# **Reading.** Of all single choices the SSIM moves most with {glue:text}`largest`, by {glue:text}`largest_by`. Recovering $A_L$ with the shadow's
 # weights, as the gray-box setting requires, changes the SSIM of $M_I(A_L)$ by {glue:text}`weights`; ReLU without dropout that
 # of $M_I(O)$ by {glue:text}`hidden`; training on rounded outputs that of its rounded row by {glue:text}`rounding`. The ten best
 # images have a mean SSIM of {glue:text}`best` under $M_I(\tilde{X})$, ten random ones {glue:text}`drawn`, the ten worst
-# {glue:text}`worst`, all of $D_F$ {glue:text}`everything`: a figure of best images shows what an attack can do once, not what it does. Scale:
-# {glue:text}`note`.
+# {glue:text}`worst`, all of $D_F$ {glue:text}`everything`: a figure of best images shows what an attack can do once, not what it does. Scale of
+# the changes: {glue:text}`note`; of the pictures: {glue:text}`pictured`.

@@ -26,13 +26,15 @@
 #   standard deviation over our $n$ replicates and $m$ is how many trainings the published mean averages over its own
 #   classifiers: five in Table 1, else one. Where this reaches too far to tell (`0.05` SSIM, `0.02` MSE, `0.05` F1, half the published loss) the line
 #   says so. With correct numbers about one in twenty misses by chance.
+#   (In Table 1 this takes the thesis's five trainings for five draws of everything; if they share a split, more will miss.)
 # - **An effect** is supported when each of its paired intervals over replicates excludes zero on the claimed side and every
 #   replicate agrees in sign, partly when most do.
 # - **No effect** is supported when the interval lies inside a margin (`0.01` SSIM, `0.005` MSE, `0.01` F1), refuted when outside, else open.
 # - All this only at the thesis's own scale, with at least three replicates; otherwise the line reads "not enough".
-# - **Causes** follow from a rule as well: the notebook prints another value that fits; another table of the thesis prints another
-#   value for the same experiment (other classifiers); a choice on which text and code differ moves our number towards the
-#   published one ({doc}`text_and_code`); the scale; else unknown.
+# - **Causes** follow from a rule as well. Of a number: within spread; our spread is too wide to tell, or another table of the thesis prints
+#   a value that fits for the same experiment (other classifiers); the notebook prints another value that fits; a choice on which text and
+#   code differ moves our number more than half the way to the published one ({doc}`text_and_code`, at the same scale); the scale; else
+#   unknown. Of a claim: as claimed; the effect is there but not its size; replicates disagree (other classifiers); else unknown.
 
 # %% tags=["parameters", "hide-input"]
 profile = "published"  # or smoke, quick, standard, paper: computed
@@ -42,9 +44,9 @@ device = "auto"  # or "cpu", "cuda"
 
 # %% tags=["hide-input"]
 from mi_core.report.notebook import open_chapter, share, show_claims, show_frame, show_numbers
-from mi_core.study.verdicts import claim_comparisons, verdicts
+from mi_core.study.verdicts import EXPERIMENTS, claim_comparisons, verdicts
 
-results = open_chapter(globals(), "agreement", *(f"table{number}" for number in range(1, 7)))
+results = open_chapter(globals(), *EXPERIMENTS)
 everything = verdicts(results)
 
 # %% [markdown]
@@ -73,11 +75,13 @@ show_numbers(everything)
 # ## All comparisons
 #
 # P values are two-sided, of paired t tests over replicates; the adjusted ones (Holm) hold for all comparisons of a claim
-# together.
+# together. Where no effect is claimed none is tested: there the interval counts.
 
 # %% tags=["hide-input"]
-comparisons = claim_comparisons(results)
-show_frame(comparisons.round(4).astype(object).where(comparisons.notna(), "—"), "comparisons")
+comparisons = claim_comparisons(results).drop(columns="opposing")
+chances = comparisons[["p_value", "holm"]].map(lambda p: "< 0.0001" if p < 0.0001 else f"{p:.4f}")
+shown = comparisons.round(4).assign(**chances).astype(object).replace("nan", "—")
+show_frame(shown.where(comparisons.notna(), "—"), "comparisons")
 
 # %% tags=["remove-input"]
 counts = everything["number_matches"].value_counts()
@@ -85,14 +89,16 @@ claims = everything.query("statement != ''")["claim_supported"].value_counts()
 agreement = results.frame("agreement").groupby("metric")["value"].mean()
 share(match=counts.get("yes", 0), miss=counts.get("no", 0), cannot=counts.get("cannot tell", 0))
 share(little=counts.get("not enough", 0), supported=claims.get("yes", 0), undecided=claims.get("not enough", 0))
-share(by_chance=f"{0.05 * (everything['statement'] == '').sum():.0f}", numbers=int((everything["statement"] == "").sum()))
+judged = int(counts.get("yes", 0) + counts.get("no", 0))
+share(by_chance=f"{0.05 * judged:.0f}", judged=judged, numbers=int((everything["statement"] == "").sum()))
+share(absent=counts.get("not computed", 0))
 share(equal=f"{agreement['share of equal classes']:.1%}", correlation=agreement["correlation of outputs"])
 share(note=results.note("table4"))
 
 # %% [markdown]
 # **Reading.** Of {glue:text}`numbers` published numbers {glue:text}`match` match, {glue:text}`miss` do not, for {glue:text}`cannot` our own spread is too wide to tell,
-# and for {glue:text}`little` the scale is not the thesis's or replicates are too few. Were all correct, about {glue:text}`by_chance` would
-# miss by chance. Of the ten claims {glue:text}`supported` are supported as stated; {glue:text}`undecided` cannot be decided at this scale.
+# for {glue:text}`little` (ratios among them) the scale is not the thesis's or replicates are too few, and {glue:text}`absent` are not computed. Were all
+# {glue:text}`judged` that could be judged correct, about {glue:text}`by_chance` would miss by chance. Of the ten claims {glue:text}`supported` are supported as stated; {glue:text}`undecided` cannot be decided at this scale.
 # Beside C6: target and shadow give the same class to {glue:text}`equal` of $D_F$, and their outputs for a class correlate with
 # {glue:text}`correlation`. Scale: {glue:text}`note`.
 #

@@ -110,6 +110,7 @@ def judged(kind: str, differences: list[float], margin: float = 0.01) -> str:
         ([0.1, 0.1, -0.01, -0.01, -0.01], "no", "partly"),  # the mean is above zero, most replicates are not
         ([0.1, 0.1, -0.01, -0.01], "no", "no"),  # half are not most
         ([0.0] * 5, "no", "no"),
+        ([-0.3, 0.0, 0.0], "no", "no"),  # no difference supports nothing
     ],
 )
 def test_an_effect_needs_its_interval_beyond_zero_and_every_replicate(

@@ -7,8 +7,10 @@ from scipy import stats
 
 from mi_core.study.comparison import CHANGES
 from mi_core.study.overview import (
+    best_baselines,
     change_pairs,
     differences,
+    gray_box_rows,
     kind_of,
     summarise_measures,
     variance_table,
@@ -68,6 +70,19 @@ def test_every_changed_line_is_compared_with_its_reference() -> None:
     assert ("update=gradient_descent | M_I(X~)", " | M_I(X~)") in pairs
     searched = "regularisers=own_search, search_outputs=shadow | M_I(X~)"
     assert dict(pairs)[searched] == "regularisers=own_search | M_I(X~)"
+
+
+def test_of_a_row_with_the_targets_weights_the_twin_without_is_a_gray_box_attack() -> None:
+    rows = ["M_I(O)", "M_I(A_L)", "M_I(A_L)/shadow-weights", "baseline: class average"]
+    frame = pd.DataFrame({"row": rows}).assign(kind=[kind_of(row) for row in rows])
+    assert gray_box_rows(frame) == ["M_I(O)", "M_I(A_L)/shadow-weights"]
+    assert gray_box_rows(frame[frame["row"] != "M_I(A_L)/shadow-weights"]) == ["M_I(O)", "M_I(A_L)"]
+
+
+def test_each_measure_has_a_best_baseline_of_its_own() -> None:
+    columns = {"row": ["baseline: a", "baseline: b", "M_I(O)"], "kind": ["baseline", "baseline", "attack"]}
+    points = pd.DataFrame({**columns, "ssim": [0.4, 0.3, 0.9], "mse": [0.06, 0.05, 0.01], "auc": [0.5, 0.6, 0.9]})
+    assert best_baselines(points) == {"ssim": "baseline: a", "mse": "baseline: b", "auc": "baseline: b"}
 
 
 def test_a_summary_of_measures_has_the_spread_of_each_row() -> None:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from conftest import CommandLine
 
-from mi_core.study.experiments import EXPERIMENTS, Replicate
+from mi_core.study.experiments import EXPERIMENTS, ON_REQUEST, Replicate
 from mi_core.study.graph import all_tasks
 from mi_core.study.locations import open_store
 from mi_core.study.paper import SHORT_SPLITS, published_table
@@ -62,7 +62,7 @@ def test_rows_with_the_targets_weights_stand_beside_rows_without(smoke: CommandL
 def test_a_second_run_computes_nothing_and_status_says_complete(smoke: CommandLine) -> None:
     assert "(0 steps computed)" in smoke("run", "--profile", "smoke").stdout
     lines = smoke("status", "--profile", "smoke").stdout.splitlines()
-    assert all(line.endswith("complete") for line in lines[1:])
+    assert all(line.endswith("complete") for line in lines[1:] if line.split()[0] not in ON_REQUEST)
 
 
 def kill_within_a_stage(command_line: CommandLine, store: Path) -> bool:
@@ -176,7 +176,7 @@ def test_parameters_are_listed(command_line: CommandLine) -> None:
 
 def test_every_stage_computes_what_its_version_is_recorded_for(tmp_path: Path) -> None:
     """Each stage's fingerprint at smoke scale, in float32: one that moves needs a new version in stages.json."""
-    from fingerprints import TOLERANCE, compute_fingerprints
+    from fingerprints import compute_fingerprints, tolerance
 
     recorded = json.loads((Path(__file__).parents[1] / "mi_core" / "study" / "stages.json").read_text())
     found = compute_fingerprints(tmp_path)
@@ -185,7 +185,7 @@ def test_every_stage_computes_what_its_version_is_recorded_for(tmp_path: Path) -
         expected = recorded[stage]["fingerprint"]
         assert set(means) == set(expected), f"stage {stage} gives other values: raise its version and record it anew"
         for name, mean in means.items():
-            assert mean == pytest.approx(expected[name], rel=TOLERANCE, abs=1e-3), (
+            assert mean == pytest.approx(expected[name], rel=tolerance(name), abs=1e-3), (
                 f"{name} of stage {stage} has moved: if that is meant, raise its version in stages.json and record "
                 "its fingerprint anew with `python tests/fingerprints.py`"
             )

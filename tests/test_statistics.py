@@ -177,7 +177,7 @@ def test_paired_difference_of_one_replicate_has_no_interval_and_no_p_value():
 @pytest.mark.parametrize(("difference", "p_value"), [(0.1, 0.0), (-0.1, 0.0), (0.0, 1.0)])
 def test_differences_that_are_all_equal_are_certain(difference, p_value):
     found = paired_difference(pd.Series([difference] * 3), pd.Series([0.0] * 3))
-    assert (found.p_value, found.agreeing) == (p_value, 3)
+    assert (found.p_value, found.agreeing, found.opposing) == (p_value, 3 * (difference != 0), 0)
     assert (found.mean, found.low, found.high) == pytest.approx((difference,) * 3)
 
 

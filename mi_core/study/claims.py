@@ -12,6 +12,7 @@ from mi_core.study.statistics import PairedDifference, holm, paired_difference
 
 __all__ = ["CLAIMS", "MARGINS", "VERDICTS", "Claim", "Comparison", "compare_lines", "judge", "judge_together"]
 
+EFFECTS = ("rises", "falls")
 VERDICTS = ("no", "open", "partly", "yes")  # from against a claim to for it
 MARGINS = {"ssim": 0.01, "mse": 0.005, "f1": 0.01}  # differences smaller than these count as none
 
@@ -198,7 +199,8 @@ def compare_lines(claim: Claim, means: Means) -> pd.DataFrame:
         means: replicate means of the tables that it compares.
     Returns:
         Columns first, second (rows), split, metric, kind, published (the same difference in the thesis's numbers, NaN
-        where it prints none), mean, low, high, p_value, holm, agreeing, count.
+        where it prints none), mean, low, high, p_value, holm, agreeing,
+        opposing, count. P values are of a difference of zero, so NaN for the kinds "equal" and "at most".
     Raises:
         KeyError: a table lacks a line.
     """
@@ -209,10 +211,23 @@ def compare_lines(claim: Claim, means: Means) -> pd.DataFrame:
         found = paired_difference(line_values(means, comparison.first), line_values(means, second))
         names = (comparison.first[1], second[1], comparison.first[2], comparison.metric, comparison.kind)
         published = published_value(*comparison.first) - published_value(*second)
-        lines.append((*names, published, found.mean, found.low, found.high, found.p_value, found.agreeing, found.count))
+        lines.append(
+            (
+                *names,
+                published,
+                found.mean,
+                found.low,
+                found.high,
+                found.p_value,
+                found.agreeing,
+                found.opposing,
+                found.count,
+            )
+        )
     columns = ["first", "second", "split", "metric", "kind", "published", "mean", "low", "high", "p_value"]
-    columns += ["agreeing", "count"]
+    columns += ["agreeing", "opposing", "count"]
     frame = pd.DataFrame(lines, columns=columns)
+    frame.loc[~frame["kind"].isin(EFFECTS), "p_value"] = np.nan  # where no effect is claimed, no effect is not tested
     adjusted = holm({str(place): p for place, p in enumerate(frame["p_value"])})
     frame.insert(frame.columns.get_loc("p_value") + 1, "holm", list(adjusted.values()))
     return frame
@@ -226,12 +241,12 @@ def judge(kind: str, difference: PairedDifference, margin: float) -> str:
     "yes" where the interval lies inside the margin, "no" where it lies outside, else "open".
     """
     low, high, mean = difference.low, difference.high, difference.mean
-    if kind in ("rises", "falls"):
+    if kind in EFFECTS:
         sign = 1 if kind == "rises" else -1
-        agreeing = difference.agreeing if sign * mean > 0 else difference.count - difference.agreeing
+        agreeing = difference.agreeing if sign * mean > 0 else difference.opposing
         if min(sign * low, sign * high) > 0 and agreeing == difference.count:
             return "yes"
-        return "partly" if mean != 0 and agreeing > difference.count / 2 else "no"
+        return "partly" if agreeing > difference.count / 2 else "no"
     floor = -margin if kind == "equal" else -np.inf
     if floor < low and high < margin:
         return "yes"

@@ -1,6 +1,7 @@
 """The list of what is published, and how it comes to be: copy finished artefacts, then write the list."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from mi_core.study.graph import Task, all_tasks
 from mi_core.study.parameters import PROFILES
 from mi_core.study.store import Store, write_atomically
 
-__all__ = ["Entry", "publish", "publishable", "read_manifest"]
+__all__ = ["Entry", "add_entries", "finished_entries", "publish", "publishable", "read_manifest"]
 
 
 @dataclass(frozen=True)
@@ -68,19 +69,21 @@ def publishable(replicate: Replicate) -> dict[str, Task]:
     return tasks
 
 
-def publish(profile: str, store: Store, folder: Path) -> list[Entry]:
-    """Copy the finished artefacts of a profile to ``folder`` and list them in its manifest.
+def finished_entries(profile: str, store: Store, *, replicate: int | None = None) -> list[tuple[Entry, Path]]:
+    """What is finished of a profile, each with its file in the store.
 
-    Entries of other profiles, and of replicates and experiments that are not in the store, stay as they are.
-
-    Returns:
-        The entries that were written.
+    Args:
+        profile: a key of ``PROFILES``.
+        store: where it was computed.
+        replicate: only this one; all by default.
     Raises:
-        UserError: nothing of this profile is finished.
+        UserError: no table of it is finished, or it was computed by code that differs from its commit.
     """
-    written: list[Entry] = []
-    for replicate in replicates(PROFILES[profile]):
-        tasks = publishable(replicate)
+    found: list[tuple[Entry, Path]] = []
+    for each in replicates(PROFILES[profile]):
+        if replicate not in (None, each.number):
+            continue
+        tasks = publishable(each)
         paths = {name: store.find(task.stage, task.key, published=False) for name, task in tasks.items()}
         finished = {name: path for name, path in paths.items() if path is not None}
         if not any(name.startswith("table") for name in finished):  # some figure data are common to all profiles
@@ -93,17 +96,37 @@ def publish(profile: str, store: Store, folder: Path) -> list[Entry]:
                     f"{name} was computed by code that differs from its commit ({changed[0]}): commit, then compute "
                     "it again in an empty --store."
                 )
-            target = folder / "artefacts" / task.stage / path.name
-            if not target.exists():
-                write_atomically(target, path.read_bytes())
-            file = str(target.relative_to(folder))
-            identity = (profile, name, replicate.number, task.stage, store.load(path)[1]["version"], task.key)
-            written.append(Entry(*identity, file, seconds, provenance))
-    if not written:
+            file = f"artefacts/{task.stage}/{path.name}"
+            identity = (profile, name, each.number, task.stage, store.load(path)[1]["version"], task.key)
+            found.append((Entry(*identity, file, seconds, provenance), path))
+    if not found:
         raise UserError(
             f"no finished table of profile {profile} is in {store.folder}: run it first (tables that are published "
             "already are not computed again)."
         )
+    return found
+
+
+def publish(profile: str, store: Store, folder: Path) -> list[Entry]:
+    """Copy the finished artefacts of a profile to ``folder`` and list them in its manifest.
+
+    Entries of other profiles, and of replicates and experiments that are not in the store, stay as they are.
+
+    Returns:
+        The entries that were written.
+    Raises:
+        UserError: as ``finished_entries``.
+    """
+    found = finished_entries(profile, store)
+    return add_entries([(entry, path.read_bytes()) for entry, path in found], folder)
+
+
+def add_entries(found: Sequence[tuple[Entry, bytes]], folder: Path) -> list[Entry]:
+    """Write artefacts to ``folder`` and list them; they replace entries of the same experiments."""
+    written = [entry for entry, _ in found]
+    for entry, content in found:
+        if not (folder / entry.file).exists():
+            write_atomically(folder / entry.file, content)
     fresh = {(entry.profile, entry.experiment, entry.replicate) for entry in written}
     kept = [e for e in read_manifest(folder) if (e.profile, e.experiment, e.replicate) not in fresh]
     entries = sorted([*kept, *written], key=lambda e: (list(PROFILES).index(e.profile), e.replicate, e.experiment))

@@ -6,14 +6,17 @@ import pandas as pd
 
 from mi_core.study.comparison import CHANGES
 from mi_core.study.leakage import MEASURES, measured
+from mi_core.study.replicate import SHADOW_MARK
 from mi_core.study.results import Results, spread
 from mi_core.study.statistics import bootstrap_interval, paired_difference, variance_components
 
 __all__ = [
     "SCORE_TABLES",
+    "best_baselines",
     "change_pairs",
     "changed_lines",
     "differences",
+    "gray_box_rows",
     "kind_of",
     "replicate_points",
     "rows_on_test",
@@ -51,6 +54,22 @@ def rows_on_test(results: Results) -> pd.DataFrame:
         frames.append(frame)
     everything = pd.concat(frames).drop_duplicates(["replicate", "row", "inverse_seed", "image"])
     return everything.assign(kind=everything["row"].map(kind_of)).reset_index(drop=True)
+
+
+def gray_box_rows(frame: pd.DataFrame) -> list[str]:
+    """Attacks that use no weight of the target: of a row with A_L and its twin marked so, the twin.
+
+    Args:
+        frame: what ``rows_on_test`` gives.
+    """
+    rows = frame.loc[frame["kind"] == "attack", "row"].unique()
+    return [row for row in rows if f"{row}{SHADOW_MARK}" not in rows]
+
+
+def best_baselines(points: pd.DataFrame, metrics: Sequence[str] = ("ssim", "mse", "auc")) -> dict[str, str]:
+    """By metric the baseline with the best mean over replicates, from what ``replicate_points`` gives."""
+    means = points[points["kind"] == "baseline"].groupby("row")[list(metrics)].mean()
+    return {metric: means[metric].idxmin() if metric == "mse" else means[metric].idxmax() for metric in metrics}
 
 
 def differences(

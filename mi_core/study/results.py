@@ -1,12 +1,11 @@
 """What chapters and the command line read: frames of published results, or of a run that is computed when asked for."""
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
 from mi_core.errors import UserError
 from mi_core.study.experiments import EXPERIMENTS, replicates
@@ -16,6 +15,7 @@ from mi_core.study.locations import open_store, published_folder
 from mi_core.study.manifest import Entry, read_manifest
 from mi_core.study.paper import SHORT_SPLITS, TABLE_METRICS, published_table
 from mi_core.study.parameters import CODE, PROFILES, PROTOCOLS, TEXT, Protocol, Study, make_study
+from mi_core.study.statistics import t_interval
 from mi_core.study.store import Store
 
 __all__ = [
@@ -94,7 +94,8 @@ class Results:
         """Whether an experiment's frame is there without computing anything."""
         if self._manifest is None:
             tasks = (EXPERIMENTS[experiment](each) for each in replicates(self.study))
-            return any(not self.runner.missing([task]) for task in tasks)
+            finished = [not self.runner.missing([task]) for task in tasks]
+            return all(finished) if self._compute else any(finished)  # what is not computed is left out
         try:
             return bool(self._published(experiment))
         except UserError:
@@ -137,7 +138,7 @@ class Results:
         return self.study or PROFILES[self.profile(experiment)]
 
     def _published(self, experiment: str) -> list[Entry]:
-        wanted = {experiment, *self._together}
+        wanted = set(self._together) if experiment in self._together else {experiment}
         for profile in reversed(PROFILES):
             of_profile = [entry for entry in self._manifest if entry.profile == profile]
             having = [{entry.replicate for entry in of_profile if entry.experiment == name} for name in wanted]
@@ -307,9 +308,14 @@ def spread(per_seed: pd.Series) -> pd.DataFrame:
     seeds = first.groupby(keys, sort=False)
     means = _replicate_means(per_seed).groupby(keys, sort=False)
     ours = pd.DataFrame({"mean": means.mean(), "std": means.std(ddof=1), "n": means.size()})
-    ours["half_width"] = stats.t.ppf(0.975, ours["n"] - 1) * ours["std"] / np.sqrt(ours["n"])
+    ours["half_width"] = [_half_width(values) for _, values in means]
     ours["seed_std"] = seeds.std(ddof=0).where(seeds.size() > 1)
     return ours.reset_index()
+
+
+def _half_width(values: pd.Series) -> float:
+    """Of Student's interval; NaN for one replicate, and where a measure is not defined."""
+    return math.nan if values.isna().any() else t_interval(values).half_width
 
 
 def _seed_means(table: int, frame: pd.DataFrame) -> pd.Series:

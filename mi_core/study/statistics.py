@@ -36,12 +36,17 @@ class Interval:
     high: float
     count: int
 
+    @property
+    def half_width(self) -> float:
+        return (self.high - self.low) / 2
+
 
 @dataclass(frozen=True)
 class PairedDifference:
     """A mean difference with its interval and test.
 
-    ``count`` is the number of replicates, ``agreeing`` how many of them have a difference of the mean's sign.
+    ``count`` is the number of replicates, ``agreeing`` how many of them have a difference of the mean's sign, and
+    ``opposing`` how many of the other sign.
     """
 
     mean: float
@@ -50,6 +55,7 @@ class PairedDifference:
     p_value: float
     count: int
     agreeing: int
+    opposing: int
 
 
 def t_interval(values: ArrayLike, *, level: float = 0.95) -> Interval:
@@ -117,9 +123,15 @@ def paired_difference(first: pd.Series, second: pd.Series, *, level: float = 0.9
         )
     differences = first.loc[common].to_numpy(np.float64) - second.loc[common].to_numpy(np.float64)
     around = _interval(differences, _half_width(differences, 1 / len(differences), level=level))
-    agreeing = int((np.sign(differences) == np.sign(around.mean)).sum())
+    signs = np.sign(differences) * np.sign(around.mean)
     return PairedDifference(
-        around.mean, around.low, around.high, _p_value(differences), count=around.count, agreeing=agreeing
+        around.mean,
+        around.low,
+        around.high,
+        _p_value(differences),
+        count=around.count,
+        agreeing=int((signs > 0).sum()),
+        opposing=int((signs < 0).sum()),
     )
 
 

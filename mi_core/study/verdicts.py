@@ -1,20 +1,33 @@
 """One verdict for each claim of the thesis and each number that it prints, by rules fixed beforehand. No torch."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import pandas as pd
 
 from mi_core.errors import UserError
-from mi_core.study.claims import CLAIMS, MARGINS, VERDICTS, Claim, compare_lines, judge, judge_together, line_values
-from mi_core.study.comparison import CHANGES
+from mi_core.study.claims import (
+    CLAIMS,
+    EFFECTS,
+    MARGINS,
+    VERDICTS,
+    Claim,
+    compare_lines,
+    judge,
+    judge_together,
+    line_values,
+)
+from mi_core.study.comparison import CHANGES, Change
 from mi_core.study.leakage import row_means
 from mi_core.study.paper import TABLE_METRICS, notebook_value, published_table, published_value
+from mi_core.study.parameters import CODE, PROFILES, TEXT
 from mi_core.study.results import Results
 from mi_core.study.statistics import Interval, PairedDifference, prediction_interval
 
-__all__ = ["CHAPTERS", "COLUMNS", "FEWEST_REPLICATES", "claim_comparisons", "number_matches", "verdicts"]
+__all__ = ["CHAPTERS", "COLUMNS", "EXPERIMENTS", "FEWEST_REPLICATES", "claim_comparisons", "number_matches", "verdicts"]
 
+EXPERIMENTS = ("agreement", *(f"table{table}" for table in TABLE_METRICS))  # published ones come from one profile
 FEWEST_REPLICATES = 3
 WIDEST = {"ssim": 0.05, "mse": 0.02, "f1": 0.05}  # half-widths beyond which a comparison cannot tell
 TRAININGS = {1: 5}  # that a published mean averages, by table; else one pair of classifiers
@@ -78,7 +91,7 @@ def number_matches(published: float, values: pd.Series, *, table: int, metric: s
 def _inside(published: float, interval: Interval, widest: float) -> str:
     if interval.count < FEWEST_REPLICATES:
         return "not enough"
-    if (interval.high - interval.low) / 2 > widest:
+    if interval.half_width > widest:
         return "cannot tell"
     return "yes" if interval.low <= published <= interval.high else "no"
 
@@ -114,20 +127,21 @@ def claim_comparisons(results: Results) -> pd.DataFrame:
 
 
 class _Available:
-    """Replicate means of the tables that there are, and which of them are at the thesis's scale."""
+    """Replicate means of the tables of one profile, the largest that any has, and whether that is the thesis's scale.
+
+    Numbers of another scale do not stand beside these: such a table counts as not computed.
+    """
 
     def __init__(self, results: Results) -> None:
-        self.means: dict[int, pd.DataFrame] = {}
-        self.judged: dict[int, bool] = {}
+        means, profiles = {}, {}
         for table in TABLE_METRICS:
-            try:
-                self.means[table] = results.replicate_means(table)
-            except UserError:
-                continue
-            self.judged[table] = results.at_paper_scale(f"table{table}")
-        if any(self.judged.values()):  # numbers of another scale do not stand beside these
-            self.means = {table: means for table, means in self.means.items() if self.judged[table]}
-        self.shifts = _shifts(results)
+            with suppress(UserError):  # neither there nor to be computed
+                means[table] = results.replicate_means(table)
+                profiles[table] = results.profile(f"table{table}")
+        largest = max(profiles.values(), key=list(PROFILES).index, default=None)
+        self.means = {table: frame for table, frame in means.items() if profiles[table] == largest}
+        self.judged = {table: results.at_paper_scale(f"table{table}") for table in self.means}
+        self.shifts = _shifts(results, largest)
 
     def has(self, claim: Claim) -> bool:
         """Whether there is a replicate with all tables that a claim compares."""
@@ -157,14 +171,17 @@ def _claim_line(claim: Claim, available: _Available) -> dict[str, Any]:
         cause = "too few replicates" if at_scale else "other scale"
         return line | {"number_matches": number, "claim_supported": "not enough", "cause": cause}
     supported = judge_together(compared["verdict"].tolist())
-    return line | {"claim_supported": supported, "cause": _cause_of_claim(supported, compared)}
+    cause = _cause_of_claim(supported, compared)
+    if supported == "yes" and line["number_matches"] == "no":
+        cause = "the size differs"
+    return line | {"claim_supported": supported, "cause": cause}
 
 
 def _judged(compared: pd.DataFrame) -> pd.DataFrame:
     """Comparisons with what each says, those that speak least for the claim first: by that, then by size in margins."""
     verdicts, favour = [], []
     for line in compared.itertuples():
-        found = PairedDifference(line.mean, line.low, line.high, line.p_value, line.count, line.agreeing)
+        found = PairedDifference(line.mean, line.low, line.high, line.p_value, line.count, line.agreeing, line.opposing)
         margin = MARGINS.get(line.metric, 0.01)
         verdicts.append(judge(line.kind, found, margin))
         towards = {"rises": line.mean, "falls": -line.mean, "at most": -line.mean, "equal": -abs(line.mean)}[line.kind]
@@ -198,7 +215,7 @@ def _ratio_line(claim: Claim, available: _Available) -> dict[str, Any]:
 def _cause_of_claim(supported: str, compared: pd.DataFrame) -> str:
     if supported == "yes":
         return "as claimed"
-    against = compared[compared["verdict"] == supported]
+    against = compared[(compared["verdict"] == supported) & compared["kind"].isin(EFFECTS)]
     return "other classifiers" if (against["agreeing"] < against["count"]).any() else "unknown"
 
 
@@ -238,21 +255,30 @@ def _cause(
         return "other classifiers"
     wanted = published_value(table, row, split, metric) - interval.mean
     shift = available.shifts.get((COMPARED_AS.get((table, row), row), metric), {}) if split == "test" else {}
-    nearer = {name: abs(wanted - moved) for name, moved in shift.items() if abs(wanted - moved) < abs(wanted)}
+    nearer = {name: abs(wanted - moved) for name, moved in shift.items() if abs(wanted - moved) < abs(wanted) / 2}
     if nearer:
         return f"text and code differ: {min(nearer, key=nearer.get)}"
     return "unknown"
 
 
-def _shifts(results: Results) -> dict[tuple[str, str], dict[str, float]]:
-    """By row and metric of the comparison: each single choice that moves the mean by more than the margin."""
-    if not results.has("comparison"):
+def _is_the_text_s(change: Change) -> bool:
+    """Whether a change is a single choice of the text's, made to the code's protocol."""
+    if len(change.choices) != 1 or change.reference or change.protocol != "code":
+        return False
+    [(name, value)] = change.choices.items()
+    return getattr(CODE, name) != getattr(TEXT, name) == value
+
+
+def _shifts(results: Results, profile: str | None) -> dict[tuple[str, str], dict[str, float]]:
+    """By row and metric of the comparison: each choice on which text and code differ, if the text's moves the mean by
+    more than the margin; nothing where the comparison stands at another profile than the tables."""
+    if not results.has("comparison") or results.profile("comparison") != profile:
         return {}
     frame = row_means(results.frame("comparison"))
     means = frame.groupby(["change", "row", "metric"])["value"].mean()
     found: dict[tuple[str, str], dict[str, float]] = {}
     for change in CHANGES:
-        if len(change.choices) == 1 and not change.reference:
+        if _is_the_text_s(change):
             for row in change.rows:
                 for metric in ("ssim", "mse"):
                     moved = float(means[change.name, row, metric] - means["", row, metric])
