@@ -109,18 +109,20 @@ figures.score_distributions(results.frame("table3").query("split == 'test'"), "s
 # ## Pictures
 #
 # The thesis shows, for each class, the image of $D_F$ whose reconstruction from the class average scores best (its Figs 9 to
-# 12). That is a choice by the score; a random and a worst choice stand below it.
+# 12). That is a choice by the score; a random and a worst choice stand below it. The last line, *label only*, is no attack: one
+# fixed image for each predicted class.
 
 # %%
 scores = results.frame("table3").query("replicate == 0 and split == 'test'")
 gallery = results.frame("gallery").query("replicate == 0")
-rows = ["target", "X~/random", "X~/class_instance", "X~/class_average"]
+rows = {row: figures.row_label(row) for row in ("target", "X~/random", "X~/class_instance", "X~/class_average")}
+rows["baseline: SSIM-optimal class image"] = "label only"
 
-# %% mystnb={"figure": {"caption": "Targets (thesis Fig 9) and their reconstructions from random pixels, an instance, and the class average (Figs 10, 11, 12): the image of each class that reconstructs best from the class average.", "name": "fig-strip-starts-best"}, "image": {"alt": "Four rows of ten digits: targets, noisy reconstructions, and two rows of clearer ones."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Targets (thesis Fig 9) and their reconstructions from random pixels, an instance, and the class average (Figs 10, 11, 12): the image of each class that reconstructs best from the class average.", "name": "fig-strip-starts-best"}, "image": {"alt": "Five rows of ten digits: targets, noisy reconstructions, and two rows of clearer ones, then one fixed image for each predicted class."}} tags=["hide-input"]
 figures.strip(gallery, rows, figures.select_images(scores, "class_average", how="best"))
 
-# %% mystnb={"figure": {"caption": "The same for one image per class drawn at random.", "name": "fig-strip-starts-random"}, "image": {"alt": "Four rows of ten digits; targets drawn at random and their reconstructions."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The same for one image per class drawn at random.", "name": "fig-strip-starts-random"}, "image": {"alt": "Five rows of ten digits; targets drawn at random and their reconstructions, then one fixed image for each predicted class."}} tags=["hide-input"]
 figures.strip(gallery, rows, figures.select_images(scores, "class_average", how="random"))
 
-# %% mystnb={"figure": {"caption": "The same for the image of each class that reconstructs worst.", "name": "fig-strip-starts-worst"}, "image": {"alt": "Four rows of ten digits; the worst reconstructed targets and their reconstructions."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The same for the image of each class that reconstructs worst.", "name": "fig-strip-starts-worst"}, "image": {"alt": "Five rows of ten digits; the worst reconstructed targets and their reconstructions, then one fixed image for each predicted class."}} tags=["hide-input"]
 figures.strip(gallery, rows, figures.select_images(scores, "class_average", how="worst"))

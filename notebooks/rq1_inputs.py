@@ -104,6 +104,8 @@ figures.training_curves(curves, rows=["M_I(O)", "M_I(A_L)", "M_I(X~)", "M_I(O+X~
 # %% [markdown]
 # ## Pictures
 #
+# The last line, *label only*, is no attack: one fixed image for each predicted class.
+#
 # For each combination the thesis shows the best reconstruction of each class. The selection is the thesis's; random and
 # worst ones of $M_I(\tilde{X})$ and $M_I(O)$ follow.
 
@@ -113,37 +115,38 @@ gallery = results.frame("gallery").query("replicate == 0")
 
 
 def pictures(row, how="best"):
-    return figures.strip(gallery, ["target", row], figures.select_images(scores, row, how=how))
+    rows = {"target": "target", row: figures.row_label(row), "baseline: SSIM-optimal class image": "label only"}
+    return figures.strip(gallery, rows, figures.select_images(scores, row, how=how))
 
-# %% mystnb={"figure": {"caption": "Targets and $M_I(\\tilde{X})$ (thesis Figs 13 and 14): the best image of each class.", "name": "fig-strip-x"}, "image": {"alt": "Two rows of ten digits: targets, and their reconstructions by the inverse model on the gradient reconstruction."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Targets and $M_I(\\tilde{X})$ (thesis Figs 13 and 14): the best image of each class.", "name": "fig-strip-x"}, "image": {"alt": "Three rows of ten digits: targets, and their reconstructions by the inverse model on the gradient reconstruction, then one fixed image for each predicted class."}} tags=["hide-input"]
 pictures("M_I(X~)")
 
-# %% mystnb={"figure": {"caption": "Targets and $M_I(O)$ (thesis Fig 27): the best image of each class.", "name": "fig-strip-o"}, "image": {"alt": "Two rows of ten digits: targets, and their reconstructions by the inverse model on the output vector."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Targets and $M_I(O)$ (thesis Fig 27): the best image of each class.", "name": "fig-strip-o"}, "image": {"alt": "Three rows of ten digits: targets, and their reconstructions by the inverse model on the output vector, then one fixed image for each predicted class."}} tags=["hide-input"]
 pictures("M_I(O)")
 
-# %% mystnb={"figure": {"caption": "Targets and $M_I(A_L)$ (thesis Fig 28): the best image of each class.", "name": "fig-strip-a"}, "image": {"alt": "Two rows of ten digits: targets, and their reconstructions by the inverse model on the recovered activations."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Targets and $M_I(A_L)$ (thesis Fig 28): the best image of each class.", "name": "fig-strip-a"}, "image": {"alt": "Three rows of ten digits: targets, and their reconstructions by the inverse model on the recovered activations, then one fixed image for each predicted class."}} tags=["hide-input"]
 pictures("M_I(A_L)")
 
-# %% mystnb={"figure": {"caption": "Targets and $M_I(O, A_L)$ (thesis Fig 29): the best image of each class.", "name": "fig-strip-oa"}, "image": {"alt": "Two rows of ten digits: targets, and their reconstructions by the inverse model on outputs and activations."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Targets and $M_I(O, A_L)$ (thesis Fig 29): the best image of each class.", "name": "fig-strip-oa"}, "image": {"alt": "Three rows of ten digits: targets, and their reconstructions by the inverse model on outputs and activations, then one fixed image for each predicted class."}} tags=["hide-input"]
 pictures("M_I(O+A_L)")
 
-# %% mystnb={"figure": {"caption": "Targets and $M_I(O, \\tilde{X})$ (thesis Fig 30): the best image of each class.", "name": "fig-strip-ox"}, "image": {"alt": "Two rows of ten digits: targets, and their reconstructions by the inverse model on outputs and gradient reconstruction."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Targets and $M_I(O, \\tilde{X})$ (thesis Fig 30): the best image of each class.", "name": "fig-strip-ox"}, "image": {"alt": "Three rows of ten digits: targets, and their reconstructions by the inverse model on outputs and gradient reconstruction, then one fixed image for each predicted class."}} tags=["hide-input"]
 pictures("M_I(O+X~)")
 
-# %% mystnb={"figure": {"caption": "Targets and $M_I(A_L, \\tilde{X})$ (thesis Fig 31): the best image of each class.", "name": "fig-strip-ax"}, "image": {"alt": "Two rows of ten digits: targets, and their reconstructions by the inverse model on activations and gradient reconstruction."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Targets and $M_I(A_L, \\tilde{X})$ (thesis Fig 31): the best image of each class.", "name": "fig-strip-ax"}, "image": {"alt": "Three rows of ten digits: targets, and their reconstructions by the inverse model on activations and gradient reconstruction, then one fixed image for each predicted class."}} tags=["hide-input"]
 pictures("M_I(A_L+X~)")
 
-# %% mystnb={"figure": {"caption": "Targets and $M_I(O, A_L, \\tilde{X})$ (thesis Fig 32): the best image of each class.", "name": "fig-strip-oax"}, "image": {"alt": "Two rows of ten digits: targets, and their reconstructions by the inverse model on all three inputs."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Targets and $M_I(O, A_L, \\tilde{X})$ (thesis Fig 32): the best image of each class.", "name": "fig-strip-oax"}, "image": {"alt": "Three rows of ten digits: targets, and their reconstructions by the inverse model on all three inputs, then one fixed image for each predicted class."}} tags=["hide-input"]
 pictures("M_I(O+A_L+X~)")
 
-# %% mystnb={"figure": {"caption": "Targets and $M_I(\\tilde{X})$: one image per class drawn at random.", "name": "fig-strip-x-random"}, "image": {"alt": "Two rows of ten digits: targets drawn at random, and their reconstructions."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Targets and $M_I(\\tilde{X})$: one image per class drawn at random.", "name": "fig-strip-x-random"}, "image": {"alt": "Three rows of ten digits: targets drawn at random, and their reconstructions, then one fixed image for each predicted class."}} tags=["hide-input"]
 pictures("M_I(X~)", how="random")
 
-# %% mystnb={"figure": {"caption": "Targets and $M_I(\\tilde{X})$: the worst image of each class.", "name": "fig-strip-x-worst"}, "image": {"alt": "Two rows of ten digits: the worst reconstructed targets, and what the inverse model made of them."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Targets and $M_I(\\tilde{X})$: the worst image of each class.", "name": "fig-strip-x-worst"}, "image": {"alt": "Three rows of ten digits: the worst reconstructed targets, and what the inverse model made of them, then one fixed image for each predicted class."}} tags=["hide-input"]
 pictures("M_I(X~)", how="worst")
 
-# %% mystnb={"figure": {"caption": "Targets and $M_I(O)$: the worst image of each class.", "name": "fig-strip-o-worst"}, "image": {"alt": "Two rows of ten digits: the worst reconstructed targets, and what the inverse model made of them."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Targets and $M_I(O)$: the worst image of each class.", "name": "fig-strip-o-worst"}, "image": {"alt": "Three rows of ten digits: the worst reconstructed targets, and what the inverse model made of them, then one fixed image for each predicted class."}} tags=["hide-input"]
 pictures("M_I(O)", how="worst")
 
-# %% mystnb={"figure": {"caption": "Targets and $M_I(O)$: one image per class drawn at random.", "name": "fig-strip-o-random"}, "image": {"alt": "Two rows of ten digits: targets drawn at random, and their reconstructions."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Targets and $M_I(O)$: one image per class drawn at random.", "name": "fig-strip-o-random"}, "image": {"alt": "Three rows of ten digits: targets drawn at random, and their reconstructions, then one fixed image for each predicted class."}} tags=["hide-input"]
 pictures("M_I(O)", how="random")

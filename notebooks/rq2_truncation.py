@@ -73,7 +73,8 @@ share(note=results.note("table6"))
 # ## Pictures
 #
 # All rows of a figure show the same ten images. In the first two figures these are the ones that score best at $k = 10$,
-# as in the thesis; then come images drawn at random, and the worst.
+# as in the thesis; then come images drawn at random, and the worst. The last line, *label only*, is no attack: one fixed
+# image for each predicted class.
 
 # %%
 scores = results.frame("table6").query("replicate == 0")
@@ -83,22 +84,23 @@ gallery = results.frame("gallery").query("replicate == 0")
 def pictures(model, how):
     rows = {"target": "target", f"M_I({model})": "$k = 10$"}
     rows |= {f"M_I({model})/k={k}": f"$k = {k}$" for k in (5, 3, 1)}
+    rows["baseline: SSIM-optimal class image"] = "label only"
     return figures.strip(gallery, rows, figures.select_images(scores, f"M_I({model})/k=10", how=how))
 
-# %% mystnb={"figure": {"caption": "Targets (thesis Fig 15) and $M_I(O)$ with ten, five, three and one visible outputs (Figs 16 to 19): the images that score best at ten.", "name": "fig-strip-truncation-o"}, "image": {"alt": "Five rows of ten digits; from row to row fewer outputs are visible."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Targets (thesis Fig 15) and $M_I(O)$ with ten, five, three and one visible outputs (Figs 16 to 19): the images that score best at ten.", "name": "fig-strip-truncation-o"}, "image": {"alt": "Six rows of ten digits; from row to row fewer outputs are visible, then one fixed image for each predicted class."}} tags=["hide-input"]
 pictures("O", "best")
 
-# %% mystnb={"figure": {"caption": "Targets (thesis Fig 20) and $M_I(\\tilde{X})$ with ten, five, three and one visible outputs (Figs 21 to 24): the images that score best at ten.", "name": "fig-strip-truncation-x"}, "image": {"alt": "Five rows of ten digits; from row to row fewer outputs are visible."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "Targets (thesis Fig 20) and $M_I(\\tilde{X})$ with ten, five, three and one visible outputs (Figs 21 to 24): the images that score best at ten.", "name": "fig-strip-truncation-x"}, "image": {"alt": "Six rows of ten digits; from row to row fewer outputs are visible, then one fixed image for each predicted class."}} tags=["hide-input"]
 pictures("X~", "best")
 
-# %% mystnb={"figure": {"caption": "$M_I(\\tilde{X})$ for one image per class drawn at random.", "name": "fig-strip-truncation-x-random"}, "image": {"alt": "Five rows of ten digits drawn at random, with fewer visible outputs from row to row."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "$M_I(\\tilde{X})$ for one image per class drawn at random.", "name": "fig-strip-truncation-x-random"}, "image": {"alt": "Six rows of ten digits drawn at random, with fewer visible outputs from row to row, then one fixed image for each predicted class."}} tags=["hide-input"]
 pictures("X~", "random")
 
-# %% mystnb={"figure": {"caption": "$M_I(O)$ for the image of each class that scores worst at ten visible outputs.", "name": "fig-strip-truncation-o-worst"}, "image": {"alt": "Five rows of ten digits with the worst reconstructions, with fewer visible outputs from row to row."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "$M_I(O)$ for the image of each class that scores worst at ten visible outputs.", "name": "fig-strip-truncation-o-worst"}, "image": {"alt": "Six rows of ten digits with the worst reconstructions, with fewer visible outputs from row to row, then one fixed image for each predicted class."}} tags=["hide-input"]
 pictures("O", "worst")
 
-# %% mystnb={"figure": {"caption": "$M_I(O)$ for one image per class drawn at random.", "name": "fig-strip-truncation-o-random"}, "image": {"alt": "Five rows of ten digits drawn at random, with fewer visible outputs from row to row."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "$M_I(O)$ for one image per class drawn at random.", "name": "fig-strip-truncation-o-random"}, "image": {"alt": "Six rows of ten digits drawn at random, with fewer visible outputs from row to row, then one fixed image for each predicted class."}} tags=["hide-input"]
 pictures("O", "random")
 
-# %% mystnb={"figure": {"caption": "$M_I(\\tilde{X})$ for the image of each class that scores worst at ten visible outputs.", "name": "fig-strip-truncation-x-worst"}, "image": {"alt": "Five rows of ten digits with the worst reconstructions, with fewer visible outputs from row to row."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "$M_I(\\tilde{X})$ for the image of each class that scores worst at ten visible outputs.", "name": "fig-strip-truncation-x-worst"}, "image": {"alt": "Six rows of ten digits with the worst reconstructions, with fewer visible outputs from row to row, then one fixed image for each predicted class."}} tags=["hide-input"]
 pictures("X~", "worst")

@@ -72,7 +72,8 @@ show_frame(table.round(4), "changes")
 # %% [markdown]
 # ## Best, random, worst
 #
-# The thesis shows the best image of each class. The same rows with images drawn at random, and the worst:
+# The thesis shows the best image of each class. The same rows with images drawn at random, and the worst. The last line,
+# *label only*, is no attack: one fixed image for each predicted class.
 
 # %% tags=["hide-input"]
 scores = results.frame("table4").query("replicate == 0")
@@ -82,15 +83,16 @@ mean_of = {how: scores.query("row == 'M_I(X~)' and image in @images")["ssim"].me
 
 
 def pictures(how):
-    return figures.strip(gallery, ["target", "X~/class_average", "M_I(X~)", "M_I(O)"], chosen[how])
+    rows = {row: figures.row_label(row) for row in ("target", "X~/class_average", "M_I(X~)", "M_I(O)")}
+    return figures.strip(gallery, rows | {"baseline: SSIM-optimal class image": "label only"}, chosen[how])
 
-# %% mystnb={"figure": {"caption": "The best image of each class by the SSIM of $M_I(\\tilde{X})$, the thesis's selection.", "name": "fig-selection-best"}, "image": {"alt": "Four rows of ten digits: targets and three reconstructions, the best of each class."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The best image of each class by the SSIM of $M_I(\\tilde{X})$, the thesis's selection.", "name": "fig-selection-best"}, "image": {"alt": "Five rows of ten digits: targets and three reconstructions, the best of each class, then one fixed image for each predicted class."}} tags=["hide-input"]
 pictures("best")
 
-# %% mystnb={"figure": {"caption": "One image of each class drawn at random.", "name": "fig-selection-random"}, "image": {"alt": "Four rows of ten digits: targets and three reconstructions, drawn at random."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "One image of each class drawn at random.", "name": "fig-selection-random"}, "image": {"alt": "Five rows of ten digits: targets and three reconstructions, drawn at random, then one fixed image for each predicted class."}} tags=["hide-input"]
 pictures("random")
 
-# %% mystnb={"figure": {"caption": "The worst image of each class.", "name": "fig-selection-worst"}, "image": {"alt": "Four rows of ten digits: targets and three reconstructions, the worst of each class."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "The worst image of each class.", "name": "fig-selection-worst"}, "image": {"alt": "Five rows of ten digits: targets and three reconstructions, the worst of each class, then one fixed image for each predicted class."}} tags=["hide-input"]
 pictures("worst")
 
 # %% tags=["remove-input"]
