@@ -70,22 +70,28 @@ class InverseModel(nn.Module):
         layers: list[nn.Module] = []
         steps = ((inputs, 512, 1, 0, 0.3), (512, 256, 2, 1, 0.5), (256, 128, 2, 1, 0.5))
         for channels_in, channels_out, stride, padding, dropout in steps:
-            layers += [nn.ConvTranspose2d(channels_in, channels_out, 4, stride, padding), nn.BatchNorm2d(channels_out)]
+            layers += [ConvTranspose2d(channels_in, channels_out, 4, stride, padding), nn.BatchNorm2d(channels_out)]
             layers += [nn.ReLU()] if hidden == "relu" else [nn.Tanh(), Dropout(dropout)]
-        layers += [nn.ConvTranspose2d(128, 1, 4, 2, 1), nn.Sigmoid()]
+        layers += [ConvTranspose2d(128, 1, 4, 2, 1), nn.Sigmoid()]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return self.layers[1:](_of_one_pixel(self.layers[0], inputs))
+        return self.layers(inputs[:, :, None, None])
 
 
-def _of_one_pixel(layer: nn.ConvTranspose2d, inputs: Tensor) -> Tensor:
-    """``layer`` on inputs (n, c) of height and width 1: one matrix product, where the convolution takes ten times
-    as long to find the gradient of its weights."""
-    _, channels, height, width = layer.weight.shape
-    weight = layer.weight.permute(0, 2, 3, 1).flatten(1)  # channels last, as training stores it: no copy
-    maps = torch.addmm(layer.bias.repeat(height * width), inputs, weight)
-    return maps.view(-1, height, width, channels).permute(0, 3, 1, 2)
+class ConvTranspose2d(nn.ConvTranspose2d):
+    """``torch.nn.ConvTranspose2d`` that takes inputs of one pixel as a matrix product.
+
+    The convolution takes ten times as long to find the gradient of its weights.
+    """
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        if inputs.shape[2:] != (1, 1) or self.padding != (0, 0):
+            return super().forward(inputs)
+        _, channels, height, width = self.weight.shape
+        weight = self.weight.permute(0, 2, 3, 1).flatten(1)  # channels last, as training stores it: no copy
+        maps = torch.addmm(self.bias.repeat(height * width), inputs.flatten(1), weight)
+        return maps.view(-1, height, width, channels).permute(0, 3, 1, 2)
 
 
 class Dropout(nn.Dropout):

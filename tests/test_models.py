@@ -12,6 +12,7 @@ from mi_core.models import (
     frozen_for_inference,
 )
 from mi_core.randomness import seeded
+from mi_core.reference import plain_inverse_model
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -154,13 +155,17 @@ def test_the_inverse_model_equals_its_layers_one_after_another(layout):
     with seeded("inverse model"):
         model = InverseModel(6).double().eval().to(memory_format=layout)
         inputs = torch.randn(5, 6, dtype=torch.float64, requires_grad=True)
-    weights = (inputs, *model.parameters())
-    expected, found = model.layers(inputs[:, :, None, None]), model(inputs)
+    plain = plain_inverse_model(6).double().eval()
+    plain.load_state_dict({f"{int(name.split('.')[1]) + 1}.{name.split('.')[2]}": value
+                           for name, value in model.state_dict().items()})  # fmt: skip
+    expected, found = plain(inputs), model(inputs)
     torch.testing.assert_close(found, expected)
     direction = torch.randn_like(found)
-    for one, other in zip(
-        torch.autograd.grad(found, weights, direction), torch.autograd.grad(expected, weights, direction), strict=True
-    ):
+    gradients = [
+        torch.autograd.grad(answers, (inputs, *each.parameters()), direction)
+        for each, answers in ((model, found), (plain, expected))
+    ]
+    for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other)
 
 

@@ -11,7 +11,7 @@ import torch
 from mi_core.attacks import gradient, inverse
 from mi_core.data import CLASSES, Split, Splits, resize_images
 from mi_core.metrics import mse_per_image, ssim_per_image
-from mi_core.models import ACTIVATIONS, Classifier, EvaluationModel
+from mi_core.models import ACTIVATIONS, Classifier, EvaluationModel, InverseModel
 from mi_core.randomness import seeded
 from mi_core.reidentification import area_under_curve
 from mi_core.study import experiments, stages
@@ -426,3 +426,11 @@ def test_models_that_answer_alike_agree_fully_whatever_the_scale_of_a_class(tmp_
     assert agreement_of(target, 3 * target - 1, tmp_path) == pytest.approx(full)
     of_each = agreement_of(target, target * np.arange(1, 11, dtype=np.float32), tmp_path)
     assert of_each["correlation of outputs"] == pytest.approx(1) and of_each["share of equal classes"] < 1
+
+
+def test_the_list_of_layers_leaves_none_out() -> None:
+    frame = classifiers.architecture({"inverse_inputs": 10, "hidden": "tanh_dropout"}, {}, None)
+    for name, model in (("classifier", Classifier()), ("inverse model", InverseModel(10))):
+        listed = frame[frame["model"] == name]
+        assert listed["parameters"].sum() == sum(parameter.numel() for parameter in model.parameters())
+    assert (frame["layer"] == "ConvTranspose2d").sum() == 4
