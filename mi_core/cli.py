@@ -47,6 +47,15 @@ def _changes(parameters: tuple[tuple[str, str], ...], **given: Any) -> dict[str,
     return changes | {name: value for name, value in given.items() if value is not None}
 
 
+def _for_notebooks(parameters: tuple[tuple[str, str], ...], store: Path | None) -> dict[str, Any]:
+    """What papermill sets, refused here if the notebook would refuse it; its kernel inherits the store."""
+    changes = _changes(parameters)
+    results_of_notebook(changes)
+    if store is not None:
+        os.environ["MI_CORE_STORE"] = str(store.resolve())
+    return changes
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
     """Gray-box model inversion on MNIST: compute, inspect and publish the study; execute its chapters."""
@@ -154,10 +163,7 @@ def chapter(name: str, parameters: tuple[tuple[str, str], ...], output: Path | N
     """Execute one chapter through papermill with validated parameters, e.g. -p profile quick -p seed 3."""
     from mi_core.report.chapters import execute_chapter
 
-    changes = _changes(parameters)
-    results_of_notebook(changes)  # refuses here what the notebook would refuse
-    if store is not None:
-        os.environ["MI_CORE_STORE"] = str(store.resolve())  # the notebook's kernel inherits it
+    changes = _for_notebooks(parameters, store)
     path = execute_chapter(name, changes, output or Path("executed") / f"{name}.ipynb")
     click.echo(f"Executed: {path}")
 
@@ -170,12 +176,9 @@ def book(parameters: tuple[tuple[str, str], ...], output: Path | None, store: Pa
     """Execute every chapter, from the published results into the book's folder unless told otherwise."""
     from mi_core.report.chapters import draw_overview, execute_chapters
 
-    changes = _changes(parameters)
-    results_of_notebook(changes)
+    changes = _for_notebooks(parameters, store)
     if changes and output is None:
         raise UserError("the book's own folder holds published results: name another --output beside -p.")
-    if store is not None:
-        os.environ["MI_CORE_STORE"] = str(store.resolve())
     for path in execute_chapters(changes, output):
         click.echo(f"Executed: {path}")
     if output is None:

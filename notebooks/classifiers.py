@@ -86,7 +86,7 @@ show_table(results, 2)
 pair = results.table(2).query("metric == 'f1'").set_index("row")
 share(f1_t=pair.loc["M_T", "mean"], f1_s=pair.loc["M_S", "mean"])
 share(p_t=pair.loc["M_T", "published_mean"], p_s=pair.loc["M_S", "published_mean"])
-share(gap=abs(pair.loc["M_T", "mean"] - pair.loc["M_S", "mean"]), profile2=results.profile("table2"))
+share(gap=abs(pair.loc["M_T", "mean"] - pair.loc["M_S", "mean"]))
 
 # %% mystnb={"figure": {"caption": "Confusion matrices of the target on its validation set and of the shadow on its own (thesis Fig 7). Colours are shares of a row, numbers are images.", "name": "fig-confusion"}, "image": {"alt": "Two ten by ten matrices, true classes down, predicted classes across, with image counts."}} tags=["hide-input"]
 figures.confusion_matrices(results.frame("confusion").query("replicate == 0"))

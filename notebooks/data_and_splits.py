@@ -44,7 +44,7 @@ results = open_chapter(globals(), "class_counts")
 counts = results.frame("class_counts")
 first = counts[counts.replicate == 0]
 sizes = first.groupby("split", sort=False)["images"].agg(images="sum", smallest_class="min", largest_class="max")
-share(smallest=int(first.images[first.split == "target_train"].min()), replicates=counts.replicate.nunique())
+share(smallest=int(first.images[first.split == "target_train"].min()))
 share(largest=int(first.images[first.split == "target_train"].max()))
 show_frame(sizes.reset_index(), "splits")
 

@@ -115,8 +115,7 @@ figures.score_distributions(results.frame("table3").query("split == 'test'"), "s
 # %%
 scores = results.frame("table3").query("replicate == 0 and split == 'test'")
 gallery = results.frame("gallery").query("replicate == 0")
-rows = {row: figures.row_label(row) for row in ("target", "X~/random", "X~/class_instance", "X~/class_average")}
-rows["baseline: SSIM-optimal class image"] = "label only"
+rows = figures.with_label_only(["target", "X~/random", "X~/class_instance", "X~/class_average"])
 
 # %% mystnb={"figure": {"caption": "Targets (thesis Fig 9) and their reconstructions from random pixels, an instance, and the class average (Figs 10, 11, 12): the image of each class that reconstructs best from the class average.", "name": "fig-strip-starts-best"}, "image": {"alt": "Five rows of ten digits: targets, noisy reconstructions, and two rows of clearer ones, then one fixed image for each predicted class."}} tags=["hide-input"]
 figures.strip(gallery, rows, figures.select_images(scores, "class_average", how="best"))

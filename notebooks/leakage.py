@@ -64,7 +64,7 @@ figures.leakage_scatter(points.query("row != 'ceiling: nearest auxiliary image'"
 # ## Gain over the label
 
 # %% tags=["hide-input"]
-show_measures(results, ["ssim", "gain", "shuffled_ssim", "mse", "r2", "shuffled_mse", "to_class_average"], "gain")
+show_measures(results, rows, ["ssim", "gain", "shuffled_ssim", "mse", "r2", "shuffled_mse", "to_class_average"], "gain")
 
 # %% [markdown]
 # (table-identification)=
@@ -73,7 +73,7 @@ show_measures(results, ["ssim", "gain", "shuffled_ssim", "mse", "r2", "shuffled_
 # %% tags=["hide-input"]
 by_error = ["auc", "top1_of_10", "top1_of_100", "mrr_of_10", "mrr_of_100"]
 by_error += ["true_positives_at_1_percent", "true_positives_at_0.1_percent", "shuffled_auc"]
-show_measures(results, by_error, "identification")
+show_measures(results, rows, by_error, "identification")
 
 # %% [markdown]
 # By the two other distances:
@@ -81,7 +81,7 @@ show_measures(results, by_error, "identification")
 # %% tags=["hide-input"]
 others = [f"{name}_{distance}" for distance in ("ssim", "features") for name in ("auc", "top1_of_10", "top1_of_100")]
 others += [f"true_positives_at_1_percent_{distance}" for distance in ("ssim", "features")]
-show_measures(results, others, "identification-otherwise")
+show_measures(results, rows, others, "identification-otherwise")
 
 # %% mystnb={"figure": {"caption": "True pairs accepted against impostor pairs accepted, by squared error, with one threshold for all classes.", "name": "fig-detection"}, "image": {"alt": "Curves of true-positive rate against false-positive rate on logarithmic axes, with a diagonal for chance."}} tags=["hide-input"]
 shown = ["baseline: class average", "X~/class_average", "M_I(O)", "M_I(X~)", "M_I(O+X~)", "ceiling: M_I(O)/own-outputs"]
@@ -94,7 +94,7 @@ figures.detection_curve(rows.query("inverse_seed == 0"), rows=shown)
 # of its features to those of the true image.
 
 # %% tags=["hide-input"]
-show_measures(results, ["accuracy", "feature_distance", "auc_features"], "evaluation")
+show_measures(results, rows, ["accuracy", "feature_distance", "auc_features"], "evaluation")
 
 # %% [markdown]
 # ## Attacks against the label

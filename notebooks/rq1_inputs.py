@@ -115,7 +115,7 @@ gallery = results.frame("gallery").query("replicate == 0")
 
 
 def pictures(row, how="best"):
-    rows = {"target": "target", row: figures.row_label(row), "baseline: SSIM-optimal class image": "label only"}
+    rows = figures.with_label_only(["target", row])
     return figures.strip(gallery, rows, figures.select_images(scores, row, how=how))
 
 # %% mystnb={"figure": {"caption": "Targets and $M_I(\\tilde{X})$ (thesis Figs 13 and 14): the best image of each class.", "name": "fig-strip-x"}, "image": {"alt": "Three rows of ten digits: targets, and their reconstructions by the inverse model on the gradient reconstruction, then one fixed image for each predicted class."}} tags=["hide-input"]

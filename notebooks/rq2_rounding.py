@@ -66,6 +66,5 @@ share(note=results.note("table5"))
 # %% mystnb={"figure": {"caption": "One image per class drawn at random: targets, reconstructions from exact and rounded outputs, and what the predicted class alone gives.", "name": "fig-strip-rounding"}, "image": {"alt": "Six rows of ten digits: targets, then for each of two inverse models a row from exact and one from rounded outputs, then one fixed image for each predicted class."}} tags=["hide-input"]
 scores = frame.query("replicate == 0")
 gallery = results.frame("gallery").query("replicate == 0")
-names = ("target", "M_I(O)", "M_I(O)/rounded", "M_I(X~)", "M_I(X~)/rounded")
-rows = {row: figures.row_label(row) for row in names} | {"baseline: SSIM-optimal class image": "label only"}
+rows = figures.with_label_only(["target", "M_I(O)", "M_I(O)/rounded", "M_I(X~)", "M_I(X~)/rounded"])
 figures.strip(gallery, rows, figures.select_images(scores, "M_I(X~)/exact", how="random"))

@@ -84,8 +84,7 @@ gallery = results.frame("gallery").query("replicate == 0")
 def pictures(model, how):
     rows = {"target": "target", f"M_I({model})": "$k = 10$"}
     rows |= {f"M_I({model})/k={k}": f"$k = {k}$" for k in (5, 3, 1)}
-    rows["baseline: SSIM-optimal class image"] = "label only"
-    return figures.strip(gallery, rows, figures.select_images(scores, f"M_I({model})/k=10", how=how))
+    return figures.strip(gallery, figures.with_label_only(rows), figures.select_images(scores, f"M_I({model})/k=10", how=how))
 
 # %% mystnb={"figure": {"caption": "Targets (thesis Fig 15) and $M_I(O)$ with ten, five, three and one visible outputs (Figs 16 to 19): the images that score best at ten.", "name": "fig-strip-truncation-o"}, "image": {"alt": "Six rows of ten digits; from row to row fewer outputs are visible, then one fixed image for each predicted class."}} tags=["hide-input"]
 pictures("O", "best")

@@ -83,8 +83,8 @@ mean_of = {how: scores.query("row == 'M_I(X~)' and image in @images")["ssim"].me
 
 
 def pictures(how):
-    rows = {row: figures.row_label(row) for row in ("target", "X~/class_average", "M_I(X~)", "M_I(O)")}
-    return figures.strip(gallery, rows | {"baseline: SSIM-optimal class image": "label only"}, chosen[how])
+    rows = figures.with_label_only(["target", "X~/class_average", "M_I(X~)", "M_I(O)"])
+    return figures.strip(gallery, rows, chosen[how])
 
 # %% mystnb={"figure": {"caption": "The best image of each class by the SSIM of $M_I(\\tilde{X})$, the thesis's selection.", "name": "fig-selection-best"}, "image": {"alt": "Five rows of ten digits: targets and three reconstructions, the best of each class, then one fixed image for each predicted class."}} tags=["hide-input"]
 pictures("best")

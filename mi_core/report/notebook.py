@@ -11,9 +11,9 @@ from matplotlib_inline.backend_inline import set_matplotlib_formats
 from myst_nb import glue
 
 from mi_core.report.style import apply_style
-from mi_core.report.tables import compare, csv_link, measure_table, plain
+from mi_core.report.tables import METRIC_NAMES, SPLIT_TEXT, compare, csv_link, measure_table, plain
 from mi_core.study.leakage import MEASURES
-from mi_core.study.overview import rows_on_test, summarise_measures
+from mi_core.study.overview import summarise_measures
 from mi_core.study.results import Results, as_csv, results_of_notebook
 
 __all__ = [
@@ -53,20 +53,16 @@ def show_table(results: Results, number: int) -> HTML:
     return HTML(compare(summary).to_html() + note + csv_link(as_csv(summary), f"table{number}"))
 
 
-def show_measures(results: Results, measures: Sequence[str], name: str, rows: Sequence[str] | None = None) -> HTML:
+def show_measures(results: Results, rows: pd.DataFrame, measures: Sequence[str], name: str) -> HTML:
     """Several measures of every distinct row on D_F, with what each measure means and a link to the CSV.
 
     Args:
-        results: of which Tables 3 to 6 can be asked.
+        results: what the rows come from, for the note on their scale.
+        rows: what ``mi_core.study.overview.rows_on_test`` gives.
         measures: keys of ``mi_core.study.leakage.MEASURES``.
         name: unique identifier of the table on its page.
-        rows: which rows, in this order; all by default.
     """
-    frame = rows_on_test(results)
-    if rows is not None:
-        frame = frame[frame["row"].isin(rows)]
-        frame = frame.sort_values("row", key=lambda names: names.map(list(rows).index), kind="stable")
-    summary = summarise_measures(frame, measures)
+    summary = summarise_measures(rows, measures)
     meanings = "".join(
         f"<li><b>{escape(MEASURES[key].title)}</b>: {escape(MEASURES[key].meaning)}</li>" for key in measures
     )
@@ -98,49 +94,30 @@ def show_frame(frame: pd.DataFrame, name: str) -> HTML:
 def show_claims(verdicts: pd.DataFrame) -> HTML:
     """The lines of claims, one a line: the least favourable comparison, the verdict, its cause, the chapter."""
     lines = verdicts[verdicts["statement"] != ""]
-    frame = pd.DataFrame(
-        {
-            "claim": lines["item"],
-            "statement": lines["statement"],
-            "measure": lines["metric"].map(_words) + lines["split"].map(lambda split: f", {SPLITS.get(split, split)}"),
-            **_published_and_ours(lines),
-            "supported?": lines["claim_supported"],
-            "cause": lines["cause"],
-            "evidence": lines["chapter"].map(_link),
-        }
-    )
-    return HTML(plain(frame, "claims").to_html() + csv_link(lines.to_csv(index=False, float_format="%.6g"), "claims"))
+    named = {"claim": lines["item"], "statement": lines["statement"]}
+    return _show_verdicts(lines, named, {"supported?": lines["claim_supported"]}, lines, "claims")
 
 
 def show_numbers(verdicts: pd.DataFrame) -> HTML:
     """The lines of published numbers, one a line: published, ours with the interval of the rule, verdict and cause."""
     lines = verdicts[verdicts["statement"] == ""]
-    frame = pd.DataFrame(
-        {
-            "number": lines["item"],
-            "measure": lines["metric"].map(_words) + lines["split"].map(lambda split: f", {SPLITS.get(split, split)}"),
-            **_published_and_ours(lines),
-            "matches?": lines["number_matches"],
-            "cause": lines["cause"],
-            "evidence": lines["chapter"].map(_link),
-        }
-    )
-    text = lines.drop(columns=["statement", "claim_supported"]).to_csv(index=False, float_format="%.6g")
-    return HTML(plain(frame, "numbers").to_html() + csv_link(text, "numbers"))
+    data = lines.drop(columns=["statement", "claim_supported"])
+    return _show_verdicts(lines, {"number": lines["item"]}, {"matches?": lines["number_matches"]}, data, "numbers")
 
 
-SPLITS = {
-    "target_train": "D_T^T",
-    "target_validation": "D_T^V",
-    "shadow_train": "D_S^T",
-    "shadow_validation": "D_S^V",
-    "test": "D_F",
-}
-WORDS = {"f1": "F1", "cross_entropy": "cross-entropy", "ratio of ssim, minus one": "ratio of SSIM, minus one"}
+def _show_verdicts(
+    lines: pd.DataFrame, named: dict[str, pd.Series], verdict: dict[str, pd.Series], data: pd.DataFrame, name: str
+) -> HTML:
+    measure = lines["metric"].map(_words) + lines["split"].map(lambda split: f", {SPLIT_TEXT.get(split, split)}")
+    rest = {"cause": lines["cause"], "evidence": lines["chapter"].map(_link)}
+    frame = pd.DataFrame({**named, "measure": measure, **_published_and_ours(lines), **verdict, **rest})
+    return HTML(plain(frame, name).to_html() + csv_link(data.to_csv(index=False, float_format="%.6g"), name))
 
 
 def _words(metric: str) -> str:
-    return WORDS.get(metric) or (MEASURES[metric].title if metric in MEASURES else metric)
+    if metric in MEASURES:
+        return MEASURES[metric].title
+    return METRIC_NAMES.get(metric) or metric.replace("ssim", "SSIM")
 
 
 def _published_and_ours(lines: pd.DataFrame) -> dict[str, list[str]]:

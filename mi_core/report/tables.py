@@ -10,12 +10,18 @@ from pandas.io.formats.style import Styler
 from mi_core.study.leakage import MEASURES
 from mi_core.study.results import CSV_COLUMNS
 
-__all__ = ["ABSENT", "compare", "csv_link", "measure_table", "plain"]
+__all__ = ["ABSENT", "METRIC_NAMES", "SPLIT_TEXT", "compare", "csv_link", "measure_table", "plain"]
 
 ABSENT = "not computed at this profile"
 OURS_ONLY = {"auc": "re-identification: AUC", "top1_of_100": "top-1 of 100"}
 METRIC_NAMES = {"ssim": "SSIM", "mse": "MSE", "f1": "F1", "cross_entropy": "cross-entropy"} | OURS_ONLY  # in this order
-SPLIT_TEXT = {"shadow_validation": "D_S^V", "test": "D_F"}  # the sets of Table 3
+SPLIT_TEXT = {
+    "target_train": "D_T^T",
+    "target_validation": "D_T^V",
+    "shadow_train": "D_S^T",
+    "shadow_validation": "D_S^V",
+    "test": "D_F",
+}
 
 
 def compare(summary: pd.DataFrame) -> Styler:

@@ -63,6 +63,8 @@ class Results:
         device, precision = (study.device, study.precision) if study else ("auto", "auto")
         self.runner = Runner(store, device=device, precision=precision)
         self._frames: dict[str, pd.DataFrame] = {}
+        self._tables: dict[int, pd.DataFrame] = {}
+        self._means: dict[int, pd.DataFrame] = {}
 
     def profile(self, experiment: str) -> str:
         """Name of the profile that an experiment's frame comes from."""
@@ -88,7 +90,9 @@ class Results:
 
     def table(self, number: int) -> pd.DataFrame:
         """Table ``number`` of the thesis, ours beside published; see ``summarise``."""
-        return summarise(number, self.frame(f"table{number}"))
+        if number not in self._tables:
+            self._tables[number] = summarise(number, self.frame(f"table{number}"))
+        return self._tables[number]
 
     def has(self, experiment: str) -> bool:
         """Whether an experiment's frame is there without computing anything."""
@@ -103,8 +107,10 @@ class Results:
 
     def replicate_means(self, number: int) -> pd.DataFrame:
         """Means of Table ``number`` by replicate: columns row, split, metric, replicate, value."""
-        per_seed = _seed_means(number, self.frame(f"table{number}"))
-        return _replicate_means(per_seed).rename("value").reset_index()
+        if number not in self._means:
+            per_seed = _seed_means(number, self.frame(f"table{number}"))
+            self._means[number] = _replicate_means(per_seed).rename("value").reset_index()
+        return self._means[number]
 
     def at_paper_scale(self, experiment: str) -> bool:
         """Whether an experiment's frame has the thesis's sizes and choices; seed and hardware may differ."""

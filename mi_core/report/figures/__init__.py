@@ -6,7 +6,7 @@ is shown or saved here, and nothing is computed beyond means, shares and quantil
 
 from mi_core.report.figures.data import class_histograms, confusion_matrices, search_scatter, training_curves
 from mi_core.report.figures.leakage import detection_curve, leakage_scatter
-from mi_core.report.figures.pictures import select_images, start_grid, strip
+from mi_core.report.figures.pictures import select_images, start_grid, strip, with_label_only
 from mi_core.report.figures.scores import head_comparison, score_comparison, score_distributions
 from mi_core.report.figures.uncertainty import difference_forest, variance_bars
 from mi_core.report.style import row_label
@@ -27,4 +27,5 @@ __all__ = [
     "strip",
     "training_curves",
     "variance_bars",
+    "with_label_only",
 ]

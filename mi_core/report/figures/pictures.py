@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from mi_core.report.figures.checks import check_columns, check_known, check_one_replicate
 from mi_core.report.style import FULL_WIDTH, new_figure, row_label
 
-__all__ = ["select_images", "start_grid", "strip"]
+__all__ = ["select_images", "start_grid", "strip", "with_label_only"]
 
 SELECTIONS = ("best", "worst", "random")
 
@@ -91,6 +91,12 @@ def strip(
         lines.append([_picture(of_row.loc[image]) for image in images])
     labels = rows.values() if isinstance(rows, Mapping) else [row_label(row) for row in rows]
     return _image_grid(lines, list(labels), captions)
+
+
+def with_label_only(rows: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
+    """Rows for ``strip`` with what needs no attack below them: one fixed image for each predicted class."""
+    labels = rows if isinstance(rows, Mapping) else {row: row_label(row) for row in rows}
+    return {**labels, "baseline: SSIM-optimal class image": "label only"}
 
 
 def _picture(pixels: bytes) -> np.ndarray:
