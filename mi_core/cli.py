@@ -8,12 +8,13 @@ from typing import Any
 
 import click
 import pandas as pd
+from tqdm import tqdm
 
 from mi_core.errors import UserError
 from mi_core.study.bundles import import_bundle, write_bundle
 from mi_core.study.experiments import EXPERIMENTS, ON_REQUEST, replicates
 from mi_core.study.graph import all_tasks
-from mi_core.study.locations import open_store, published_folder
+from mi_core.study.locations import data_folder, open_store, published_folder
 from mi_core.study.manifest import publish as publish_profile
 from mi_core.study.manifest import publishable
 from mi_core.study.parameters import PROFILES, Protocol, Study
@@ -210,6 +211,24 @@ def import_results(bundle: Path) -> None:
     """Add a bundle of results that another machine has computed to the published ones, once it is verified."""
     entries = import_bundle(bundle, published_folder())
     click.echo(f"Imported {len(entries)} artefacts of {', '.join(sorted({entry.profile for entry in entries}))}.")
+
+
+@cli.command()
+@click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="How often each is timed.")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Keep the measurement in this file.")
+def bench(rounds: int, output: Path | None) -> None:
+    """Time the plain protocol against the product, in turns, beside the machine's own matrix products."""
+    from mi_core.study import benchmark
+
+    with tqdm(total=rounds + 1, disable=not sys.stderr.isatty()) as bar:
+        frame = benchmark.measure(data_folder(), rounds=rounds, on_round=bar.update)
+    shown = frame.drop(columns=["peak_float32", "peak_product"])
+    click.echo(shown.to_string(index=False, float_format="{:.3g}".format, na_rep=""))
+    peaks = frame[["peak_float32", "peak_product"]].iloc[0] / 1e9
+    click.echo(f"Matrix products: {peaks.iloc[0]:.0f} GFLOP/s in float32, {peaks.iloc[1]:.0f} as the product computes.")
+    if output is not None:
+        benchmark.write(frame, output)
+        click.echo(f"Written: {output}")
 
 
 @cli.command()

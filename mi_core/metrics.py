@@ -5,9 +5,9 @@ Averaging images is the caller's. What ranks say is in ``mi_core.reidentificatio
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
-import pytorch_msssim
 import torch
 from sklearn.metrics import confusion_matrix, f1_score
 from torch import Tensor
@@ -26,8 +26,9 @@ __all__ = [
     "weighted_f1",
 ]
 
-SSIM_WINDOW = 11  # pixels; sigma 1.5, K1 0.01, K2 0.03, valid region only
+SSIM_WINDOW = 11  # pixels
 SSIM_SIGMA = 1.5
+SSIM_K1, SSIM_K2 = 0.01, 0.03
 PAIRS_AT_ONCE = 4096  # bounds the memory of SSIM between all pairs
 DECIMALS = 10  # of distances in float64, so that equal images are equally far whatever was summed first
 
@@ -50,9 +51,8 @@ def ssim_per_image(images: Tensor, reconstructions: Tensor) -> Tensor:
     _check_pair(images, reconstructions)
     if min(images.shape[2:]) < SSIM_WINDOW:
         raise ValueError(f"`images` must be at least {SSIM_WINDOW} pixels a side; got {tuple(images.shape[2:])}")
-    return pytorch_msssim.ssim(
-        images, reconstructions, data_range=1.0, win_size=SSIM_WINDOW, win_sigma=SSIM_SIGMA, size_average=False
-    )
+    images, reconstructions = images[:, 0], reconstructions[:, 0]
+    return _similarity(images, reconstructions, _local_moments(images), _local_moments(reconstructions))
 
 
 def mse_per_image(images: Tensor, reconstructions: Tensor) -> Tensor:
@@ -114,19 +114,29 @@ def ssim_distances(images: Tensor, others: Tensor) -> Tensor:
             f"got {tuple(images.shape)} and {tuple(others.shape)}"
         )
     images, others = images.double()[:, 0], others.double()[:, 0]
-    (means, variances), (other_means, other_variances) = (_local_moments(stack) for stack in (images, others))
+    moments, other_moments = _local_moments(images), _local_moments(others)
     lines = []
-    for image, mean, variance in zip(images, means, variances, strict=True):
+    for place in range(len(images)):
+        own = images[place], tuple(moment[place] for moment in moments)
         parts = []
         for first in range(0, len(others), PAIRS_AT_ONCE):
             some = slice(first, first + PAIRS_AT_ONCE)
-            product = mean * other_means[some]
-            covariance = _windowed(image * others[some]) - product
-            brightness = (2 * product + 1e-4) / (mean.square() + other_means[some].square() + 1e-4)
-            structure = (2 * covariance + 9e-4) / (variance + other_variances[some] + 9e-4)
-            parts.append(1 - (brightness * structure).flatten(1).mean(1))
+            parts.append(1 - _similarity(own[0], others[some], own[1], tuple(moment[some] for moment in other_moments)))
         lines.append(torch.cat(parts))
     return torch.stack(lines).round(decimals=DECIMALS)
+
+
+Moments = tuple[Tensor, Tensor]
+
+
+def _similarity(images: Tensor, others: Tensor, moments: Moments, other_moments: Moments) -> Tensor:
+    """SSIM (n,) of images (n, height, width), or one, with others and the local moments of both."""
+    (mean, variance), (other_mean, other_variance) = moments, other_moments
+    product = mean * other_mean
+    covariance = _windowed(images * others) - product
+    brightness = (2 * product + SSIM_K1**2) / (mean.square() + other_mean.square() + SSIM_K1**2)
+    structure = (2 * covariance + SSIM_K2**2) / (variance + other_variance + SSIM_K2**2)
+    return (brightness * structure).flatten(1).mean(1)
 
 
 def _local_moments(images: Tensor) -> tuple[Tensor, Tensor]:
@@ -137,14 +147,16 @@ def _local_moments(images: Tensor) -> tuple[Tensor, Tensor]:
 def _windowed(images: Tensor) -> Tensor:
     """Gaussian window means (n, height - 10, width - 10) of images (n, height, width)."""
     height, width = images.shape[1:]
-    return _window_matrix(height, images) @ images @ _window_matrix(width, images).T
+    down, across = (_window_matrix(side, images.dtype, images.device) for side in (height, width))
+    return down @ (images @ across.T)  # across first: one product for all images
 
 
-def _window_matrix(side: int, like: Tensor) -> Tensor:
+@cache
+def _window_matrix(side: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """The matrix (side - 10, side) that takes the window's weighted mean at every place of a line."""
-    places = torch.arange(SSIM_WINDOW, dtype=like.dtype, device=like.device) - SSIM_WINDOW // 2
+    places = torch.arange(SSIM_WINDOW, dtype=dtype, device=device) - SSIM_WINDOW // 2
     weights = torch.exp(-places.square() / (2 * SSIM_SIGMA**2))
-    matrix = torch.zeros(side - SSIM_WINDOW + 1, side, dtype=like.dtype, device=like.device)
+    matrix = torch.zeros(side - SSIM_WINDOW + 1, side, dtype=dtype, device=device)
     for line in range(len(matrix)):
         matrix[line, line : line + SSIM_WINDOW] = weights / weights.sum()
     return matrix

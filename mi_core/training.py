@@ -80,7 +80,9 @@ def fit(
         )
     device = inputs.device
     model.to(memory_format=torch.channels_last)
-    optimiser = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE, fused=True)
+    weights = list(model.parameters())
+    rows = [_in_memory_order(weight) for weight in weights]
+    optimiser = torch.optim.Adam(rows, lr=LEARNING_RATE, fused=True)
     history, first_epoch = _restore(model, optimiser, checkpoint)
     for _ in range(first_epoch):
         on_epoch()
@@ -90,11 +92,13 @@ def fit(
         model.train()
         with seeded(*stream, "dropout", epoch):
             for batch in order.split(BATCH_SIZE):
-                optimiser.zero_grad(set_to_none=True)
+                model.zero_grad(set_to_none=True)
                 with _autocast(device, precision):
                     answers = model(inputs[batch])
                 batch_loss = loss(answers.float(), targets[batch])
                 batch_loss.backward()
+                for row, weight in zip(rows, weights, strict=True):
+                    row.grad = _in_memory_order(weight.grad)
                 optimiser.step()
                 batch_losses.append(batch_loss.detach())
         history.training.append(float(torch.stack(batch_losses).double().mean()))
@@ -133,6 +137,14 @@ def _autocast(device: torch.device, precision: torch.dtype):
     return nullcontext() if precision == torch.float32 else torch.autocast(device.type, dtype=precision)
 
 
+def _in_memory_order(tensor: Tensor) -> Tensor:
+    """All numbers of a dense tensor, seen as one row; the fused update first copies whatever lies otherwise.
+
+    A gradient lies as its weight does: autograd promises that for dense weights.
+    """
+    return tensor.detach().as_strided((tensor.numel(),), (1,))
+
+
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
     was_training = model.training
@@ -158,13 +170,10 @@ def _restore(model: nn.Module, optimiser: torch.optim.Optimizer, checkpoint: Che
     if state is None:
         return History(), 0
     model.load_state_dict({name[6:]: value for name, value in state.items() if name.startswith("model.")})
-    parameters = list(model.parameters())
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in state.items():
         if name.startswith("optimiser."):
             _, number, kind = name.split(".")
-            if value.ndim > 0:  # the fused update walks through memory: moments must lie there as their weights do
-                value = torch.empty_like(parameters[int(number)]).copy_(value)
             moments.setdefault(int(number), {})[kind] = value
     optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
     history = History(state["history.training"].tolist(), state["history.validation"].tolist())

@@ -12,6 +12,7 @@ from mi_core.models import (
     frozen_for_inference,
 )
 from mi_core.randomness import seeded
+from mi_core.reference import plain_inverse_model
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -146,18 +147,6 @@ def test_inverse_model_variants_differ_in_activation_and_dropout():
 def test_inverse_model_refuses_an_unknown_variant():
     with pytest.raises(ValueError, match="`hidden` must be 'tanh_dropout' or 'relu'; got 'gelu'"):
         InverseModel(10, hidden="gelu")
-
-
-def plain_inverse_model(inputs: int) -> nn.Module:
-    """The layers of ``InverseModel``, all PyTorch's own, initialised anew; takes (n, inputs)."""
-    layers = [_plain(layer) for layer in InverseModel(inputs).layers]
-    return nn.Sequential(nn.Unflatten(1, (inputs, 1, 1)), *layers)
-
-
-def _plain(layer: nn.Module) -> nn.Module:
-    if isinstance(layer, nn.ConvTranspose2d):
-        return nn.ConvTranspose2d(layer.in_channels, layer.out_channels, 4, layer.stride, layer.padding)
-    return nn.Dropout(layer.p) if isinstance(layer, nn.Dropout) else layer
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])

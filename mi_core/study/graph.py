@@ -182,6 +182,7 @@ class Runner:
 
     def _compute(self, task: Task) -> Value:
         stages = importlib.import_module("mi_core.study.stages")
+        stages.keep_freed_memory()
         device = stages.choose_device(self.device)
         precision = stages.choose_precision(self.precision, device)
         pieces = self.store.pieces(task.stage, task.key)

@@ -145,8 +145,8 @@ PROFILES: dict[str, Study] = {
         search_images=32,
     ),
     "standard": Study(
-        replicates=1,
         inverse_seeds=1,
+        further_inverse_seeds=1,
         head_epochs=3,
         attack_training=1000,
         attack_validation=500,

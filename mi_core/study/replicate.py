@@ -27,7 +27,7 @@ VALIDATION_SIZES = {"target": 1320, "shadow": 1340}  # of D_T^V and D_S^V
 # Seconds on two CPU cores with bfloat16, for estimates of time only.
 CLASSIFIER_SECONDS = 1 / 650  # per image and epoch
 GRADIENT_SECONDS = 1 / 1400  # per image and step
-INVERSE_SECONDS = {False: 1 / 470, True: 1 / 320}  # per image and epoch, without and with X~
+INVERSE_SECONDS = {False: 1 / 900, True: 1 / 600}  # per image and epoch, without and with X~
 OUTPUT_SECONDS = 1 / 500  # per image
 JUDGE_SECONDS = 1 / 3000  # per image and epoch
 SCORE_SECONDS = 1 / 400  # per image

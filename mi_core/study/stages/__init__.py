@@ -27,7 +27,7 @@ from mi_core.study.stages.classifiers import (
     outputs,
     splits,
 )
-from mi_core.study.stages.common import choose_device, choose_precision
+from mi_core.study.stages.common import choose_device, choose_precision, keep_freed_memory
 from mi_core.study.stages.scoring import agreement, features, gallery, score_table, scores, starts
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "gallery",
     "inverse_model",
     "inverse_reconstructions",
+    "keep_freed_memory",
     "optimal_images",
     "outputs",
     "reconstructions",
