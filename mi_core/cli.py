@@ -68,23 +68,30 @@ def cli() -> None:
 @click.option(
     "--only", "names", multiple=True, metavar="TABLE", help=f"Only this: 1 to 6, or one of {', '.join(EXPERIMENTS)}."
 )
+@click.option("--replicate", type=click.IntRange(min=0), help="Only this one; all by default.")
 @parameter_option
 @store_option
 def run(
     profile: str,
     device: str | None,
     names: tuple[str, ...],
+    replicate: int | None,
     parameters: tuple[tuple[str, str], ...],
     store: Path | None,
 ) -> None:
-    """Compute what is missing, all but the comparison of text and code, which takes as long again: --only comparison.
+    """Compute what is missing, but for what has a budget of its own: --only comparison, --only precision.
 
     Can be killed at any moment; the same command goes on where it was.
     """
     results = open_results(profile, _changes(parameters, device=device), store=store)
     experiments = [parse_table(name) for name in names] or [name for name in EXPERIMENTS if name not in ON_REQUEST]
     tasks = []
+    numbers = range(results.study.replicates)
+    if replicate is not None and replicate not in numbers:
+        raise UserError(f"`--replicate` must be one of the study's, 0 to {numbers[-1]}; got {replicate}.")
     for each in replicates(results.study):
+        if replicate not in (None, each.number):
+            continue
         wanted = publishable(each)
         chosen = experiments if names else [name for name in wanted if name not in ON_REQUEST]
         tasks += [wanted[name] for name in chosen]
@@ -215,20 +222,25 @@ def import_results(bundle: Path) -> None:
 
 @cli.command()
 @click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="How often each is timed.")
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), help="Keep the measurement in this file.")
-def bench(rounds: int, output: Path | None) -> None:
-    """Time the plain protocol against the product, in turns, beside the machine's own matrix products."""
+@click.option("--publish", "keep", is_flag=True, help="Keep the measurements among the published results.")
+def bench(rounds: int, keep: bool) -> None:
+    """Time the product against the plain protocol, beside the machine's matrix products, and how its time grows."""
     from mi_core.study import benchmark
+    from mi_core.study.cost import exponents
 
-    with tqdm(total=rounds + 1, disable=not sys.stderr.isatty()) as bar:
-        frame = benchmark.measure(data_folder(), rounds=rounds, on_round=bar.update)
-    shown = frame.drop(columns=["peak_float32", "peak_product"])
+    sizes = sum(len(of) for of in benchmark.GROWTHS.values())
+    with tqdm(total=rounds + 1 + sizes, disable=not sys.stderr.isatty()) as bar:
+        speed = benchmark.measure_speed(data_folder(), rounds=rounds, on_round=bar.update)
+        growth = benchmark.measure_growth(rounds=rounds, on_size=bar.update)
+    shown = speed.drop(columns=["peak_float32", "peak_product"])
     click.echo(shown.to_string(index=False, float_format="{:.3g}".format, na_rep=""))
-    peaks = frame[["peak_float32", "peak_product"]].iloc[0] / 1e9
+    peaks = speed[["peak_float32", "peak_product"]].iloc[0] / 1e9
     click.echo(f"Matrix products: {peaks.iloc[0]:.0f} GFLOP/s in float32, {peaks.iloc[1]:.0f} as the product computes.")
-    if output is not None:
-        benchmark.write(frame, output)
-        click.echo(f"Written: {output}")
+    click.echo(growth.to_string(index=False, float_format="{:.3g}".format))
+    grown = ", ".join(f"{what}^{exponent:.2f}" for what, exponent in exponents(growth).items())
+    click.echo(f"Seconds grow with {grown}.")
+    if keep:
+        click.echo(f"Written: {benchmark.write(speed, growth, published_folder())}")
 
 
 @cli.command()

@@ -8,7 +8,7 @@ from mi_core.study.graph import Task
 from mi_core.study.parameters import PROTOCOLS, Protocol
 from mi_core.study.replicate import EXACT, ROUNDED, SHADOW_MARK, Defence, Replicate
 
-__all__ = ["CHANGES", "Change", "comparison_rows"]
+__all__ = ["CHANGES", "Change", "comparison_rows", "plain_rows"]
 
 STAND_ALONE = "X~/class_average"
 GRADIENT_ROWS = (STAND_ALONE, "M_I(X~)")
@@ -74,6 +74,12 @@ def comparison_rows(replicate: Replicate) -> Iterator[tuple[str, str, Task]]:
         changed = Replicate(study, replicate.number)
         for row in change.rows:
             yield change.name, row, _reconstructions(changed, row)
+
+
+def plain_rows(replicate: Replicate) -> Iterator[tuple[str, Task]]:
+    """X~ from the class average, M_I(O) and M_I(X~) of a replicate on D_F."""
+    for row in (STAND_ALONE, "M_I(O)", "M_I(X~)"):
+        yield row, _reconstructions(replicate, row)
 
 
 def _reconstructions(replicate: Replicate, row: str) -> Task:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from mi_core.study.comparison import comparison_rows
+from mi_core.study.comparison import comparison_rows, plain_rows
 from mi_core.study.graph import Task
 from mi_core.study.parameters import CODE, Study
 from mi_core.study.replicate import COMBINATIONS, EXACT, HEADS, SHADOW_MARK, STARTS, TRUNCATIONS, Replicate
@@ -20,7 +20,7 @@ __all__ = [
     "replicates",
 ]
 
-ON_REQUEST = ("comparison",)  # has a budget of its own: computed only where it is asked for by name
+ON_REQUEST = ("comparison", "precision")  # with budgets of their own: computed only where they are asked for by name
 
 
 # --- tables --------------------------------------------------------------------------------------------------------
@@ -71,6 +71,18 @@ def _comparison(replicate: Replicate) -> Task:
     return code.score_table((label, "target", images) for label, images in rows)
 
 
+def _precision(replicate: Replicate) -> Task:
+    """The study's own precision (change "") against float32 in everything, from the same split and the same seeds."""
+    rows = []
+    for change in ("", "float32"):
+        study = replicate.study.model_copy(update={"precision": change or replicate.study.precision})
+        rows += [
+            ({**_label(row), "change": change}, images)
+            for row, images in plain_rows(Replicate(study, replicate.number))
+        ]
+    return replicate.score_table((label, "target", images) for label, images in rows)
+
+
 # --- figures -------------------------------------------------------------------------------------------------------
 
 
@@ -117,6 +129,7 @@ EXPERIMENTS: dict[str, Callable[[Replicate], Task]] = {
     "agreement": _agreement,
     "gallery": _gallery,
     "comparison": _comparison,
+    "precision": _precision,
 }
 
 

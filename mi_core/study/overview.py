@@ -119,9 +119,9 @@ def change_pairs() -> list[tuple[str, str]]:
     ]
 
 
-def changed_lines(results: Results) -> pd.DataFrame:
-    """The comparison of text and code as ``differences`` takes it: lines called "change | row"."""
-    frame = measured(results.frame("comparison"))
+def changed_lines(results: Results, experiment: str = "comparison") -> pd.DataFrame:
+    """An experiment of changed and unchanged rows as ``differences`` takes it: lines called "change | row"."""
+    frame = measured(results.frame(experiment))
     return frame.assign(line=frame["change"] + " | " + frame["row"])
 
 

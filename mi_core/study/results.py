@@ -178,7 +178,8 @@ class Results:
 def estimate(missing: list[Task]) -> str:
     """How much there is to compute, as a sentence."""
     minutes = sum(task.work for task in missing) / 60
-    return f"{len(missing)} steps to compute, about {minutes:.2g} minutes on two CPU cores with bfloat16."
+    about = f"{minutes:,.0f}" if minutes >= 10 else f"{minutes:.1f}"
+    return f"{len(missing)} steps to compute, about {about} minutes on two CPU cores with bfloat16."
 
 
 def _changes(profile: Study, study: Study) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Frames are those of ``mi_core.study.experiments``; the column ``replicate`` may 
 is shown or saved here, and nothing is computed beyond means, shares and quantiles.
 """
 
+from mi_core.report.figures.cost import growth_lines
 from mi_core.report.figures.data import class_histograms, confusion_matrices, search_scatter, training_curves
 from mi_core.report.figures.leakage import detection_curve, leakage_scatter
 from mi_core.report.figures.pictures import select_images, start_grid, strip, with_label_only
@@ -16,6 +17,7 @@ __all__ = [
     "confusion_matrices",
     "detection_curve",
     "difference_forest",
+    "growth_lines",
     "head_comparison",
     "leakage_scatter",
     "row_label",

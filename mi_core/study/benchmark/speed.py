@@ -1,9 +1,8 @@
 """Reference against product, each in a process of its own and in turns, beside what the machine itself can do."""
 
-import json
 import multiprocessing
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -21,18 +20,16 @@ from torch.utils.flop_counter import FlopCounterMode
 from mi_core import reference
 from mi_core.attacks.gradient import reconstruct_images
 from mi_core.attacks.inverse import fit_inverse_model
-from mi_core.data import draw_splits
+from mi_core.data import CLASSES, SIDE, draw_splits
 from mi_core.metrics import mse_per_image, ssim_per_image
 from mi_core.models import Classifier, InverseModel, frozen_for_inference
 from mi_core.randomness import generator, seeded
 from mi_core.study.parameters import THESIS_REGULARISERS
-from mi_core.study.provenance import describe_machine
 from mi_core.study.source import load_raw
 from mi_core.study.stages import choose_precision, keep_freed_memory
-from mi_core.study.store import write_atomically
 from mi_core.training import fit
 
-__all__ = ["UNITS", "measure", "write"]
+__all__ = ["UNITS", "count_operations", "measure_speed"]
 
 BATCH = 32
 IMAGES = 1340  # of D_F
@@ -53,32 +50,35 @@ UNITS = {  # what is timed, and what is counted
 Work = Callable[[], int]  # does some of it and returns how many units that was
 
 
-def measure(data: Path, *, rounds: int = 5, on_round: Callable[[], None] = lambda: None) -> pd.DataFrame:
+def measure_speed(
+    data: Path, *, rounds: int = 5, units: Mapping[str, str] = UNITS, on_round: Callable[[], None] = lambda: None
+) -> pd.DataFrame:
     """Time all kinds of work, reference and product in turns, and the machine's matrix products in the same rounds.
 
     Args:
         data: folder of the raw data, as ``mi_core.study.source.load_raw`` takes it.
         rounds: how often each is timed, after one round more that warms up.
+        units: some of ``UNITS``.
         on_round: called after each round.
     Returns:
-        A frame with a line for each of ``UNITS``: work, unit, reference and product (units a second, medians), ratio
+        A frame with a line for each of ``units``: work, unit, reference and product (units a second, medians), ratio
         (median of the rounds' ratios), ratio_low and ratio_high (their extremes), operations (floating-point
         operations a unit, NaN where that says nothing), reference_share and product_share (of the matrix-product peak
         in float32, and in the product's precision), peak_float32 and peak_product (operations a second, medians).
     """
     load_raw(data)  # fetched, if need be, before two processes ask for it
-    rates: dict[str, list[tuple[float, ...]]] = {name: [] for name in UNITS}
+    rates: dict[str, list[tuple[float, ...]]] = {name: [] for name in units}
     with _worker("reference", data) as plain, _worker("product", data) as fast:
         operations = fast("operations")
         for number in range(rounds + 1):
-            for name in UNITS:
+            for name in units:
                 rate = (plain(name), fast(name), plain("peak"), fast("peak"))
                 if number > 0:
                     rates[name].append(rate)
             on_round()
     peaks = np.median([rate[2:] for of in rates.values() for rate in of], axis=0)
     lines = []
-    for name, unit in UNITS.items():
+    for name, unit in units.items():
         slow, quick = np.array(rates[name]).T[:2]
         middle, count = (np.median(slow), np.median(quick)), operations.get(name, np.nan)
         lines.append(
@@ -98,14 +98,6 @@ def measure(data: Path, *, rounds: int = 5, on_round: Callable[[], None] = lambd
             }
         )
     return pd.DataFrame(lines)
-
-
-def write(frame: pd.DataFrame, path: Path) -> None:
-    """Keep a measurement with the machine that it was made on."""
-    cpu = torch.device("cpu")
-    lines = json.loads(frame.to_json(orient="records"))  # NaN becomes null
-    content = {"machine": describe_machine(cpu, choose_precision("auto", cpu)), "work": lines}
-    write_atomically(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
 @contextmanager
@@ -139,7 +131,7 @@ def _serve(side: str, data: Path, connection: Connection) -> None:
     while True:
         name = connection.recv()
         if name == "operations":
-            connection.send(_operations(materials))
+            connection.send(count_operations(materials.pixels[:BATCH]))
         elif name == "peak":
             connection.send(max(_peak(precision) for _ in range(3)))
         else:
@@ -287,20 +279,19 @@ def _convolve(layers: list[tuple[torch.nn.Module, Tensor]], times: int = 20) -> 
     return work
 
 
-def _operations(materials: Materials) -> dict[str, float]:
-    """Floating-point operations a unit of what is made of matrix products."""
-    images, classifier = materials.pixels[:BATCH], materials.classifier
-    forward = _count(lambda: classifier(images))
-    first = _count(lambda: classifier.features[0](images))
+def count_operations(images: Tensor) -> dict[str, float]:
+    """Floating-point operations a unit of what is made of matrix products, counted on a batch (BATCH, 1, 32, 32)."""
+    classifier = Classifier().eval()
+    forward = _count(partial(classifier, images))
     counts = {
-        "training a classifier": 3 * forward - first,
+        "training a classifier": 3 * forward - _count(partial(classifier.features[0], images)),
         "gradient reconstruction": 2 * forward,
-        "its convolutions alone": 2 * _count(lambda: classifier.features(images)),
+        "its convolutions alone": 2 * _count(partial(classifier.features, images)),
     }
-    for name, inputs in materials.attack_inputs().items():
-        model, given = InverseModel(inputs.shape[1]), inputs[:BATCH]
-        first = _count(partial(model.layers[0], given[:, :, None, None]))
-        counts[name] = 3 * _count(partial(model, given)) - first
+    for name, width in (("training M_I(O)", CLASSES), ("training M_I(X~)", SIDE**2)):
+        model, inputs = InverseModel(width), images.flatten(1)[:, :width]
+        first = _count(partial(model.layers[0], inputs[:, :, None, None]))
+        counts[name] = 3 * _count(partial(model, inputs)) - first
     return counts
 
 
