@@ -169,6 +169,25 @@ def test_what_is_published_is_found_again_and_without_a_table_nothing_is(smoke: 
     assert Path(smoke.environment["MI_CORE_RESULTS"], "manifest.json").exists()
 
 
+def test_results_travel_to_another_machine_as_one_file(smoke: CommandLine, tmp_path: Path) -> None:
+    bundle = tmp_path / "replicate.zip"
+    assert (
+        "artefacts of profile smoke"
+        in smoke("publish", "--profile", "smoke", "--bundle", str(bundle), "--replicate", "0").stdout
+    )
+    elsewhere = {"MI_CORE_RESULTS": str(tmp_path / "results"), "MI_CORE_STORE": str(tmp_path / "empty")}
+    there = CommandLine(smoke.environment | elsewhere)
+    assert "artefacts of smoke" in there("import", str(bundle)).stdout
+    assert there("table", "4", "--csv").stdout == smoke("table", "4", "--profile", "smoke", "--csv").stdout
+    done = smoke("publish", "--profile", "smoke", "--replicate", "0", code=2)
+    assert "name a --bundle FILE as well" in done.stderr
+
+
+def test_a_replicate_that_the_study_does_not_have_is_refused(command_line: CommandLine) -> None:
+    done = command_line("run", "--profile", "standard", "--replicate", "9", code=2)
+    assert "`--replicate` must be one of the study's, 0 to 4; got 9" in done.stderr
+
+
 def test_parameters_are_listed(command_line: CommandLine) -> None:
     text = command_line("parameters").stdout
     assert all(name in text for name in ("seed", "inverse_seeds", "truncation_fill", "from which every random draw"))
