@@ -10,6 +10,8 @@ import errno
 import hashlib
 import json
 import os
+import re
+import socket
 import tempfile
 import time
 from pathlib import Path
@@ -44,7 +46,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".writing-", delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=_temporary_prefix(), delete=False) as file:
             temporary = file.name
             file.write(content)
             file.flush()
@@ -63,6 +65,25 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _temporary_prefix() -> str:
+    return f".writing-{os.getpid()}@{socket.gethostname()}-"
+
+
+def _is_abandoned(temporary: Path) -> bool:
+    """Whether its writer was a process of this machine that is gone, or it is too old to have one anywhere."""
+    writer = re.match(r"\.writing-(\d+)@(.*)-", temporary.name)
+    here = writer is not None and writer[2] == socket.gethostname()
+    return (here and not _is_alive(int(writer[1]))) or time.time() - temporary.stat().st_mtime > STALE_SECONDS
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except OSError as error:
+        return error.errno == errno.EPERM  # somebody else's
+    return True
 
 
 class Store:
@@ -122,18 +143,25 @@ class Store:
         write_atomically(path, content)
         return path
 
+    def receive(self, stage: str, key: str, name: str, content: bytes) -> None:
+        """Write an artefact that was computed elsewhere, under its own name; the only one of its key from then on."""
+        path = self.folder / stage / Path(name).name
+        if not path.exists():
+            write_atomically(path, content)
+        for other in path.parent.glob(f"{key}.*"):
+            if other != path:
+                other.unlink(missing_ok=True)
+
     def pieces(self, stage: str, key: str) -> "Pieces":
         """What an unfinished computation of this artefact has left behind."""
         return Pieces(self.folder / "unfinished" / f"{stage}-{key}")
 
     def sweep(self) -> None:
-        """Remove temporary files that a killed writer left (older than an hour, so no living writer's)."""
+        """Remove temporary files that killed writers left; never those of a living writer."""
         for path in self.folder.glob("**/.writing-*"):
-            try:
-                if time.time() - path.stat().st_mtime > STALE_SECONDS:
-                    path.unlink(missing_ok=True)
-            except FileNotFoundError:
-                continue  # another run swept it first
+            with contextlib.suppress(FileNotFoundError):  # another run swept it first
+                if _is_abandoned(path):
+                    path.unlink()
 
 
 class Pieces:
