@@ -289,7 +289,10 @@ def main() -> None:
         click.echo("\nInterrupted; nothing finished is lost. The same command goes on from here.", err=True)
         sys.exit(130)
     except click.ClickException as error:
-        error.show()
+        if isinstance(error, click.exceptions.NoArgsIsHelpError):
+            error.show()  # the help
+        else:
+            click.echo(f"Error: {UserError(' '.join(error.format_message().split()))}", err=True)
         sys.exit(error.exit_code)
     except UserError as error:
         click.echo(f"Error: {error}", err=True)

@@ -59,7 +59,7 @@ def test_what_is_no_address_is_one_sentence(address: str) -> None:
         cluster.check_address(address)
 
 
-def test_the_alone_refuses_a_scheduler_that_is_not_safe(alone: CommandLine) -> None:
+def test_the_command_line_refuses_a_scheduler_that_is_not_safe(alone: CommandLine) -> None:
     words = ("--scheduler", "tcp://10.0.0.1:8786")
     assert "is another machine without TLS" in alone(*ONE_TASK, *words, code=2).stderr
 

@@ -5,20 +5,21 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 from conftest import ROOT, CommandLine, hidden_behind_an_empty_disk
+from test_bad_input import outcome
 
 from mi_core.study.locations import data_folder
 from mi_core.study.source import CHECKSUMS
 
 pytestmark = pytest.mark.run
 
-WORDS = ("--profile", "smoke", "-p", "steps", "30")
-RUN = ("run", *WORDS, "--only", "2", "--only", "4")
+WORDS = ("--profile", "smoke", "-p", "steps", "30", "-p", "attack_test", "64")
+RUN3, RUN4 = (("run", *WORDS, "--only", number) for number in ("3", "4"))
 FROM_RECONSTRUCTIONS = ("reconstructions", "inverse_model", "inverse_reconstructions", "scores", "score_table")
 
 
@@ -29,16 +30,16 @@ SENTENCE = "one sentence that names the file and the next step"
 
 @pytest.fixture(scope="module")
 def undisturbed(command_line: CommandLine, tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
-    """The command line after an undisturbed run of Tables 2 and 4 in one process with one thread."""
+    """The command line after an undisturbed run of Tables 2 to 4 in one process with one thread."""
     folder = tmp_path_factory.mktemp("undisturbed")
     own = {"OMP_NUM_THREADS": "1", "MI_CORE_RESULTS": str(folder / "none"), "MI_CORE_SAVE_SECONDS": "0"}
     line = CommandLine(command_line.environment | own).on_store(folder / "store")
-    line(*RUN)
+    line("run", *WORDS, "--only", "2", "--only", "3", "--only", "4")
     return line
 
 
-def tables(line: CommandLine) -> list[str]:
-    return [line("table", number, *WORDS, "--csv").stdout for number in ("2", "4")]
+def table(line: CommandLine, number: int = 3) -> str:
+    return line("table", str(number), *WORDS, "--csv").stdout
 
 
 @pytest.fixture
@@ -75,6 +76,13 @@ def workers_of(run: subprocess.Popen) -> list[psutil.Process]:
     return [process for process in below if "spawn_main" in " ".join(process.cmdline())]
 
 
+def listening(run: subprocess.Popen) -> set[str]:
+    """Addresses at which the driver and its workers can be reached."""
+    processes = [psutil.Process(run.pid), *workers_of(run)]
+    sockets = [socket for process in processes for socket in process.net_connections()]
+    return {socket.laddr.ip for socket in sockets if socket.status == psutil.CONN_LISTEN}
+
+
 def is_within_a_reconstruction(line: CommandLine) -> bool:
     return any(store_of(line).glob("unfinished/reconstructions-*/*.safetensors"))
 
@@ -85,15 +93,16 @@ def remains(line: CommandLine) -> list[Path]:
 
 @fault("a worker is killed in the middle of a reconstruction", SAME)
 def test_killed_workers_are_replaced_and_go_on(undisturbed: CommandLine, half_done: CommandLine) -> None:
-    run = started(half_done, *RUN, "--workers", "2")
+    run = started(half_done, *RUN4, "--workers", "2")
     wait_until(lambda: is_within_a_reconstruction(half_done), run)
     killed = workers_of(run)
     assert len(killed) == 2
+    assert listening(run) == {"127.0.0.1"}
     for worker in killed:  # whichever of the two it was
         worker.kill()
     _, errors = run.communicate()
     assert run.returncode == 0, errors
-    assert tables(half_done) == tables(undisturbed)
+    assert table(half_done, 4) == table(undisturbed, 4)
     assert remains(half_done) == []
 
 
@@ -101,20 +110,20 @@ def test_killed_workers_are_replaced_and_go_on(undisturbed: CommandLine, half_do
 def test_a_killed_driver_takes_its_workers_along_and_the_next_run_goes_on(
     undisturbed: CommandLine, half_done: CommandLine
 ) -> None:
-    run = started(half_done, *RUN, "--workers", "2")
+    run = started(half_done, *RUN3, "--workers", "2")
     wait_until(lambda: is_within_a_reconstruction(half_done), run)
     workers = workers_of(run)
     run.kill()
     run.communicate()
     assert psutil.wait_procs(workers, timeout=30)[1] == []
-    half_done(*RUN)
-    assert tables(half_done) == tables(undisturbed)
+    half_done(*RUN3)
+    assert table(half_done) == table(undisturbed)
     assert remains(half_done) == []
 
 
 @fault("Ctrl-C with two workers", "one sentence, exit code 130, nothing lost")
 def test_interrupted_with_workers_it_says_so_and_goes_on(undisturbed: CommandLine, half_done: CommandLine) -> None:
-    run = started(half_done, *RUN, "--workers", "2")
+    run = started(half_done, *RUN3, "--workers", "2")
     wait_until(lambda: is_within_a_reconstruction(half_done), run)
     workers = workers_of(run)
     os.killpg(run.pid, signal.SIGINT)  # a terminal sends it to the whole group
@@ -123,24 +132,18 @@ def test_interrupted_with_workers_it_says_so_and_goes_on(undisturbed: CommandLin
     assert "The same command goes on from here" in errors
     assert "Traceback" not in errors
     assert psutil.wait_procs(workers, timeout=30)[1] == []
-    half_done(*RUN, "--workers", "2")
-    assert tables(half_done) == tables(undisturbed)
+    half_done(*RUN3, "--workers", "2")
+    assert table(half_done) == table(undisturbed)
     assert remains(half_done) == []
 
 
-def two_runs_at_once(line: CommandLine) -> None:
-    runs = [started(line, *RUN) for _ in range(2)]
-    for run in runs:
+@fault("two runs at once on one store", SAME)
+def test_two_runs_on_one_store_give_the_same(undisturbed: CommandLine, half_done: CommandLine) -> None:
+    for run in [started(half_done, *RUN3) for _ in range(2)]:
         _, errors = run.communicate()
         assert run.returncode == 0, errors
-
-
-@fault("two runs at once on one store", SAME)
-def test_two_runs_on_one_store_give_the_same(undisturbed: CommandLine, tmp_path: Path) -> None:
-    line = copied(undisturbed, tmp_path / "store", without=("inverse_reconstructions", "scores", "score_table"))
-    two_runs_at_once(line)
-    assert tables(line) == tables(undisturbed)
-    assert remains(line) == []
+    assert table(half_done) == table(undisturbed)
+    assert remains(half_done) == []
 
 
 @fault("the disk is full", "one sentence that names the file; once there is space, the same tables")
@@ -157,12 +160,12 @@ def test_a_full_disk_is_one_sentence_and_with_space_it_goes_on(undisturbed: Comm
         hidden_behind_an_empty_disk(tmp_path, command, size="28m"),  # the images fit, the classifiers do not
         env=small.environment, cwd=ROOT, capture_output=True, text=True,
     )  # fmt: skip
-    first, second, *table = done.stdout.splitlines(keepends=True)
+    first, second, *lines = done.stdout.splitlines(keepends=True)
     assert (first, second) == ("2\n", "0\n"), done.stderr
     assert f"Error: cannot write {tmp_path}" in done.stderr
     assert "No space left on device; free some space." in done.stderr
     assert "Traceback" not in done.stderr
-    assert "".join(table) == tables(undisturbed)[0]
+    assert "".join(lines) == table(undisturbed, 2)
 
 
 def cut(path: Path) -> None:
@@ -182,66 +185,76 @@ def replace(path: Path) -> None:
 
 @fault("an artefact is cut off, one bit of it flipped, or it is another one", SENTENCE)
 @pytest.mark.parametrize("stage", ["score_table", "classifier"])
-@pytest.mark.parametrize("damage", [cut, flip, replace])
-def test_a_damaged_artefact_is_named_and_without_it_the_tables_are_the_same(
-    undisturbed: CommandLine, tmp_path: Path, damage: Callable[[Path], None], stage: str
+def test_a_damaged_artefact_is_named_and_without_it_the_table_is_the_same(
+    undisturbed: CommandLine, tmp_path: Path, tried: Callable[[], None], stage: str
 ) -> None:
     """A table that is read, and a classifier from which a missing table is computed."""
-    above = ("classifier_scores", "outputs") if stage == "classifier" else ()
+    above = ("outputs", *FROM_RECONSTRUCTIONS) if stage == "classifier" else ()
     line = copied(undisturbed, tmp_path / "store", without=above)
-    words = (*RUN[:-2],) if stage == "classifier" else ("table", "4", *WORDS, "--csv")
-    damaged = sorted((tmp_path / "store" / stage).iterdir())
-    for path in damaged:
-        content = path.read_bytes()
-        path.unlink()  # the other store's file has the same inode
-        path.write_bytes(content)
-        damage(path)
-    (sentence,) = [text for text in line(*words, code=2).stderr.splitlines() if text.startswith("Error")]
-    assert any(f"{path} is damaged: delete it" in sentence for path in damaged)
-    for path in damaged:
+    words = RUN3 if stage == "classifier" else ("table", "3", *WORDS, "--csv")
+    whole = {path: path.read_bytes() for path in (tmp_path / "store" / stage).iterdir()}
+    for damage in (cut, flip, replace):
+        for path, content in whole.items():
+            path.unlink()  # the other store's file has the same inode
+            path.write_bytes(content)
+            damage(path)
+        (sentence,) = [text for text in line(*words, code=2).stderr.splitlines() if text.startswith("Error")]
+        assert any(f"{path} is damaged: delete it" in sentence for path in whole)
+        tried()
+    for path in whole:
         path.unlink()
-    line(*RUN)
-    assert tables(line) == tables(undisturbed)
-
-
-@pytest.fixture
-def data(command_line: CommandLine, tmp_path: Path) -> Iterator[tuple[CommandLine, Path]]:
-    """The command line on an empty store with a folder of data of its own, and that folder."""
-    command_line("run", "--profile", "smoke", "--only", "class_counts")  # fetches what is not there
-    shutil.copytree(data_folder() / "MNIST" / "raw", tmp_path / "MNIST" / "raw")
-    own = {"MI_CORE_DATA": str(tmp_path), "npm_config_fetch_retries": "0"}
-    yield CommandLine(command_line.environment | own).on_store(tmp_path / "store"), tmp_path / "MNIST" / "raw"
+    line(*RUN3)
+    assert table(line) == table(undisturbed)
 
 
 COUNTS = ("run", "--profile", "smoke", "--only", "class_counts")
 
 
+@pytest.fixture
+def data(command_line: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of data of its own, of which the environment speaks as it does of an empty store."""
+    command_line(*COUNTS)  # fetches what is not there
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name in CHECKSUMS:
+        shutil.copy(data_folder() / "MNIST" / "raw" / name, raw)
+    own = {"DATA": tmp_path, "STORE": tmp_path / "store", "RESULTS": tmp_path / "results"}
+    for name, folder in own.items():
+        monkeypatch.setenv(f"MI_CORE_{name}", str(folder))
+    monkeypatch.setenv("npm_config_fetch_retries", "0")
+    monkeypatch.setenv("npm_config_cache", str(tmp_path / "npm"))  # an empty one
+    return raw
+
+
 @fault("a data file is cut off, or one bit of it flipped", SENTENCE)
-@pytest.mark.parametrize("damage", [cut, flip])
-@pytest.mark.parametrize("name", list(CHECKSUMS))
-def test_a_damaged_data_file_is_named(
-    data: tuple[CommandLine, Path], name: str, damage: Callable[[Path], None]
-) -> None:
-    line, raw = data
-    damage(raw / name)
-    sentence = line(*COUNTS, code=2).stderr.splitlines()[-1]
-    assert f"{raw / name} is not the MNIST file" in sentence
-    assert "delete it, and it is fetched again" in sentence
+def test_a_damaged_data_file_is_named(data: Path, tried: Callable[[], None]) -> None:
+    for path in sorted(data.iterdir()):
+        content = path.read_bytes()
+        for damage in (cut, flip):
+            damage(path)
+            code, messages = outcome([*COUNTS])
+            sentence = messages.splitlines()[-1]
+            assert code == 2, messages
+            assert f"{path} is not the MNIST file" in sentence
+            assert "delete it, and it is fetched again" in sentence
+            path.write_bytes(content)
+            tried()
 
 
 @fault("the data are missing and there is no network", SENTENCE)
 @pytest.mark.parametrize("missing", [list(CHECKSUMS)[:1], list(CHECKSUMS)], ids=["one", "all"])
-def test_missing_data_without_a_network_is_one_sentence(data: tuple[CommandLine, Path], missing: list[str]) -> None:
-    line, raw = data
+def test_missing_data_without_a_network_is_one_sentence(
+    data: Path, command_line: CommandLine, missing: list[str]
+) -> None:
     for name in missing:
-        (raw / name).unlink()
+        (data / name).unlink()
     done = subprocess.run(
-        ["unshare", "--map-root-user", "--net", *line.command(*COUNTS)],
-        env=line.environment, cwd=ROOT, capture_output=True, text=True,
+        ["unshare", "--map-root-user", "--net", *command_line.command(*COUNTS)],
+        cwd=ROOT, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 2, done.stderr
     sentence = done.stderr.splitlines()[-1]
     assert sentence.startswith("Error: MNIST could be fetched neither by")
-    assert f"put its four files into {raw}" in sentence
+    assert f"put its four files into {data}" in sentence
     assert "Traceback" not in done.stderr
-    assert not list(raw.parents[1].glob(".fetching-*"))
+    assert not list(data.parents[1].glob(".fetching-*"))

@@ -28,7 +28,7 @@ from mi_core.errors import UserError
 from mi_core.study.graph import Runner, Task, progress_bar
 from mi_core.study.locations import open_store
 from mi_core.study.provenance import commit
-from mi_core.study.store import Store
+from mi_core.study.store import Store, temporary_prefix, write_atomically
 
 __all__ = ["check_address", "compute", "local_workers", "workers_at"]
 
@@ -43,12 +43,14 @@ class _Order:
     """What each worker is told besides its task.
 
     Attributes:
+        run: a name of this run; another one's failures, and what its workers have in memory, are not ours.
         store: the driver's working folder, or None where workers do not see it.
         device, precision: as ``Runner`` takes them.
         threads: of PyTorch, for each task; None leaves what the worker was started with.
         commit: of the driver's code; other code could give other results under the same key.
     """
 
+    run: str
     store: Path | None
     device: str
     precision: str
@@ -160,14 +162,13 @@ def _order(client: Client, runner: Runner) -> _Order:
     threads = _threads(len(client.cluster.workers)) if local else None
     folder = runner.store.folder.resolve()
     store = folder if local or _all_see(client, folder) else None
-    return _Order(store, runner.device, runner.precision, threads, commit())
+    return _Order(uuid.uuid4().hex[:8], store, runner.device, runner.precision, threads, commit())
 
 
 def _all_see(client: Client, folder: Path) -> bool:
     """Whether every worker sees a file that is written to the driver's store."""
-    folder.mkdir(parents=True, exist_ok=True)
-    mark = folder / f".shared-{uuid.uuid4().hex}"
-    mark.touch()
+    mark = folder / f"{temporary_prefix()}{uuid.uuid4().hex}"
+    write_atomically(mark, b"")
     try:
         return all(client.run(os.path.exists, str(mark)).values())
     finally:
@@ -176,7 +177,6 @@ def _all_see(client: Client, folder: Path) -> bool:
 
 def _submit(client: Client, runner: Runner, missing: list[Task], order: _Order) -> dict:
     """A future for each missing task, after those of its inputs; the tasks by future."""
-    run = uuid.uuid4().hex[:8]  # another run's failures on the same scheduler are not ours
     carried = order.store is None
     resources = _resources(runner.device)
     futures: dict = {}
@@ -185,13 +185,15 @@ def _submit(client: Client, runner: Runner, missing: list[Task], order: _Order) 
     def of_input(task: Task):
         if task.key not in futures and task.key not in sent and carried:
             path = runner.store.find(task.stage, task.key, published=False)
-            sent[task.key] = client.submit(_as_it_is, (path.name, path.read_bytes()), key=f"sent-{task.key}-{run}")
+            sent[task.key] = client.submit(
+                _as_it_is, (path.name, path.read_bytes()), key=f"sent-{task.key}-{order.run}"
+            )
         return futures.get(task.key) or sent.get(task.key)
 
     with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GB"}):
         for task in missing:
             inputs = {each.key: of_input(each) for each in task.inputs.values()}
-            key = f"{task.stage}-{task.key}-{run}"
+            key = f"{task.stage}-{task.key}-{order.run}"
             futures[task.key] = client.submit(_work, task, inputs, order, key=key, resources=resources)
     return {futures[task.key]: task for task in missing}
 
@@ -244,7 +246,7 @@ def dask_setup(worker: object) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1)
 def _runner(order: _Order) -> Runner:
     """One for each process, since it keeps in memory what it has read last."""
     if order.threads:

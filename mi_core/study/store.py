@@ -21,12 +21,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as parquet
+from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from mi_core.errors import UserError
 
-__all__ = ["Pieces", "Store", "Value", "checksum", "write_atomically"]
+__all__ = ["Pieces", "Store", "Value", "checksum", "temporary_prefix", "write_atomically"]
 
 Value = dict[str, np.ndarray] | pd.DataFrame
 CHECKSUM_LENGTH = 16  # hexadecimal digits
@@ -46,7 +47,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=_temporary_prefix(), delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=temporary_prefix(), delete=False) as file:
             temporary = file.name
             file.write(content)
             file.flush()
@@ -67,7 +68,8 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.close(folder)
 
 
-def _temporary_prefix() -> str:
+def temporary_prefix() -> str:
+    """How the names of this process's temporary files begin; ``Store.sweep`` knows by it whether it has ended."""
     return f".writing-{os.getpid()}@{socket.gethostname()}-"
 
 
@@ -181,7 +183,12 @@ class Pieces:
             content = path.read_bytes()
         except FileNotFoundError:  # another run on this store has just finished the artefact
             return None
-        return load_tensors(content) if checksum(content) == path.name.split(".")[1] else None
+        if checksum(content) != path.name.split(".")[1]:
+            return None
+        try:
+            return load_tensors(content)
+        except SafetensorError:
+            return None
 
     def save(self, name: str, tensors: dict[str, np.ndarray]) -> None:
         """Keep a piece; it replaces an older one of the same name."""
