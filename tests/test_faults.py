@@ -168,6 +168,17 @@ def test_a_full_disk_is_one_sentence_and_with_space_it_goes_on(undisturbed: Comm
     assert "".join(lines) == table(undisturbed, 2)
 
 
+@fault("the store is on a read-only disk", SENTENCE)
+def test_a_read_only_store_is_one_sentence(undisturbed: CommandLine, tmp_path: Path) -> None:
+    line = undisturbed.on_store(tmp_path)
+    command = hidden_behind_an_empty_disk(tmp_path, line.command("run", *WORDS, "--only", "architecture"), size="1m,ro")
+    done = subprocess.run(command, env=line.environment, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    sentence = done.stderr.splitlines()[-1]
+    assert sentence.startswith(f"Error: cannot write {tmp_path}")
+    assert sentence.endswith("Read-only file system; choose a folder that can be written.")
+
+
 def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-7])
 

@@ -213,7 +213,8 @@ def _resources(device: str) -> dict[str, int]:
 
 def _threads(workers: int) -> int:
     """Of each worker: what the user has fixed, as for one process, or its share of the cores."""
-    return int(os.environ.get("OMP_NUM_THREADS") or max(1, (os.cpu_count() or 1) // workers))
+    fixed = os.environ.get("OMP_NUM_THREADS", "")
+    return int(fixed) if fixed.isdigit() else max(1, (os.cpu_count() or 1) // workers)
 
 
 def _first_line(error: Exception) -> str:
