@@ -13,7 +13,7 @@ from tqdm import tqdm
 from mi_core.errors import UserError
 from mi_core.study.bundles import import_bundle, write_bundle
 from mi_core.study.experiments import EXPERIMENTS, ON_REQUEST, replicates
-from mi_core.study.graph import all_tasks
+from mi_core.study.graph import Runner, Task, all_tasks
 from mi_core.study.locations import data_folder, open_store, published_folder
 from mi_core.study.manifest import publish as publish_profile
 from mi_core.study.manifest import publishable
@@ -69,6 +69,9 @@ def cli() -> None:
     "--only", "names", multiple=True, metavar="TABLE", help=f"Only this: 1 to 6, or one of {', '.join(EXPERIMENTS)}."
 )
 @click.option("--replicate", type=click.IntRange(min=0), help="Only this one; all by default.")
+@click.option("--workers", type=click.IntRange(min=1), help="Compute with so many processes on this machine.")
+@click.option("--scheduler", metavar="ADDRESS", help="Compute on the dask cluster there, e.g. tcp://127.0.0.1:8786.")
+@click.option("--insecure", is_flag=True, help="Allow a --scheduler on another machine without TLS.")
 @parameter_option
 @store_option
 def run(
@@ -76,6 +79,9 @@ def run(
     device: str | None,
     names: tuple[str, ...],
     replicate: int | None,
+    workers: int | None,
+    scheduler: str | None,
+    insecure: bool,
     parameters: tuple[tuple[str, str], ...],
     store: Path | None,
 ) -> None:
@@ -83,6 +89,8 @@ def run(
 
     Can be killed at any moment; the same command goes on where it was.
     """
+    if workers and scheduler:
+        raise UserError("`--workers` starts workers here and `--scheduler` uses others: give one of them.")
     results = open_results(profile, _changes(parameters, device=device), store=store)
     experiments = [parse_table(name) for name in names] or [name for name in EXPERIMENTS if name not in ON_REQUEST]
     tasks = []
@@ -98,8 +106,24 @@ def run(
     missing = results.runner.missing(tasks)
     if missing:
         click.echo(estimate(missing), err=True)
-        results.runner.compute(tasks)
+        if workers or scheduler:
+            _compute_on_workers(results.runner, tasks, workers, scheduler, insecure)
+        else:
+            results.runner.compute(tasks)
     click.echo(f"{', '.join(experiments)}: complete at profile {profile} ({len(missing)} steps computed).")
+
+
+def _compute_on_workers(
+    runner: Runner, tasks: list[Task], workers: int | None, scheduler: str | None, insecure: bool
+) -> None:
+    from mi_core.study import cluster  # loads dask, which nothing else needs
+
+    if workers:
+        clients = cluster.local_workers(workers, device=runner.device)
+    else:
+        clients = cluster.workers_at(scheduler, device=runner.device, insecure=insecure)
+    with clients as client:
+        cluster.compute(client, runner, tasks)
 
 
 @cli.command()
@@ -277,7 +301,10 @@ def main() -> None:
         click.echo("\nInterrupted; nothing finished is lost. The same command goes on from here.", err=True)
         sys.exit(130)
     except click.ClickException as error:
-        error.show()
+        if isinstance(error, click.exceptions.NoArgsIsHelpError):
+            error.show()  # the help
+        else:
+            click.echo(f"Error: {UserError(' '.join(error.format_message().split()))}", err=True)
         sys.exit(error.exit_code)
     except UserError as error:
         click.echo(f"Error: {error}", err=True)

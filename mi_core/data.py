@@ -71,8 +71,10 @@ def resize_images(raw: np.ndarray, side: int = SIDE) -> np.ndarray:
         ValueError: ``raw`` is not a stack of 8-bit images.
     Source: thesis section 3.1 (28x28 to 32x32, before scaling to [0, 1]).
     """
-    if raw.ndim != 3 or raw.dtype != np.uint8:
+    if raw.ndim != 3 or raw.dtype != np.uint8 or 0 in raw.shape:
         raise ValueError(f"`raw` must be (n, height, width) uint8; got {raw.shape} {raw.dtype}")
+    if side < 1:
+        raise ValueError(f"`side` must be at least 1; got {side}")
     return _resize_columns(_resize_columns(raw, side).transpose(0, 2, 1), side).transpose(0, 2, 1)
 
 

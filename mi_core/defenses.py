@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from mi_core.data import CLASSES
+from mi_core.checks import check_outputs
 
 __all__ = ["label_only", "round_outputs", "truncate_outputs"]
 
@@ -17,13 +17,13 @@ def round_outputs(outputs: Tensor, decimals: int = 1) -> Tensor:
     Returns:
         (n, c), a new tensor of the same dtype and device.
     Raises:
-        ValueError: ``outputs`` is not two-dimensional, or ``decimals`` is out of range.
+        ValueError: ``outputs`` is not as said or not finite, or ``decimals`` is out of range.
     Source: thesis section 4.3 (one decimal, on logits).
     Example:
         >>> round_outputs(torch.tensor([[1.26, -0.04]]))
         tensor([[1.3000, -0.0000]])
     """
-    _check_outputs(outputs)
+    check_outputs(outputs, classes=None)
     if not 0 <= decimals <= 7:
         raise ValueError(f"`decimals` must be between 0 and 7; got {decimals}")
     return torch.round(outputs, decimals=decimals)
@@ -43,13 +43,13 @@ def truncate_outputs(outputs: Tensor, k: int, *, fill: str = "zero") -> Tensor:
     Returns:
         (n, c), a new tensor of the same dtype and device.
     Raises:
-        ValueError: ``outputs`` is not two-dimensional, ``k`` is out of range, or ``fill`` is unknown.
+        ValueError: ``outputs`` is not as said or not finite, ``k`` is out of range, or ``fill`` is unknown.
     Source: thesis section 4.3 (k = 10, 5, 3, 1, zeros).
     Example:
         >>> truncate_outputs(torch.tensor([[3.0, -1.0, 2.0]]), 2)
         tensor([[3., 0., 2.]])
     """
-    _check_outputs(outputs)
+    check_outputs(outputs, classes=None)
     if not 1 <= k <= outputs.shape[1]:
         raise ValueError(f"`k` must be between 1 and {outputs.shape[1]}, the number of outputs; got {k}")
     if fill not in ("zero", "lowest_remaining"):
@@ -68,15 +68,10 @@ def label_only(outputs: Tensor) -> Tensor:
     Returns:
         (n, c), a new tensor of the same dtype and device.
     Raises:
-        ValueError: ``outputs`` is not two-dimensional.
+        ValueError: ``outputs`` is not as said or not finite.
     Example:
         >>> label_only(torch.tensor([[3.0, -1.0, 2.0]]))
         tensor([[1., 0., 0.]])
     """
-    _check_outputs(outputs)
+    check_outputs(outputs, classes=None)
     return torch.nn.functional.one_hot(outputs.argmax(1), outputs.shape[1]).to(outputs.dtype)
-
-
-def _check_outputs(outputs: Tensor) -> None:
-    if outputs.ndim != 2:
-        raise ValueError(f"`outputs` must have two dimensions, such as (n, {CLASSES}); got {tuple(outputs.shape)}")

@@ -12,6 +12,7 @@ import torch
 from sklearn.metrics import confusion_matrix, f1_score
 from torch import Tensor
 
+from mi_core.checks import check_images
 from mi_core.data import CLASSES
 
 __all__ = [
@@ -45,7 +46,8 @@ def ssim_per_image(images: Tensor, reconstructions: Tensor) -> Tensor:
     Returns:
         (n,) in [-1, 1].
     Raises:
-        ValueError: shapes or dtypes differ, or the images are empty, too small or not float.
+        ValueError: shapes or dtypes differ, or the images are empty, too small or not float, or their pixels are not
+            in [0, 1] (looked at only where no gradient is asked for: a training looks at its loss).
     Source: Wang et al. 2004; thesis section 3.4 (which also calls it normalised; its code does not normalise).
     """
     _check_pair(images, reconstructions)
@@ -64,7 +66,7 @@ def mse_per_image(images: Tensor, reconstructions: Tensor) -> Tensor:
     Returns:
         (n,), at least 0.
     Raises:
-        ValueError: shapes or dtypes differ, or the images are empty or not float.
+        ValueError: shapes or dtypes differ, or the images are empty, not float or not in [0, 1], as above.
     """
     _check_pair(images, reconstructions)
     return (images - reconstructions).square().flatten(1).mean(1)
@@ -79,10 +81,12 @@ def euclidean_distances(points: Tensor, others: Tensor) -> Tensor:
     Returns:
         (n, m), rounded to 10 decimals.
     Raises:
-        ValueError: shapes that do not fit.
+        ValueError: shapes that do not fit, nothing to compare, or what is infinite or not a number.
     """
     if points.shape[1:] != others.shape[1:] or points.ndim < 2:
         raise ValueError(f"`points` and `others` must be alike; got {tuple(points.shape)} and {tuple(others.shape)}")
+    if 0 in points.shape or 0 in others.shape or not (torch.isfinite(points).all() and torch.isfinite(others).all()):
+        raise ValueError("`points` and `others` must be finite and at least one each")
     # not through matrix products, whose rounding would depend on what else is in the batch
     exact = "donot_use_mm_for_euclid_dist"
     return torch.cdist(points.double().flatten(1), others.double().flatten(1), compute_mode=exact).round(
@@ -101,7 +105,7 @@ def ssim_distances(images: Tensor, others: Tensor) -> Tensor:
     Returns:
         (n, m) in [0, 2], rounded to 10 decimals.
     Raises:
-        ValueError: shapes that do not fit, or images that are too small.
+        ValueError: shapes that do not fit, images that are too small, empty or not in [0, 1].
     """
     if (
         images.shape[1:] != others.shape[1:]
@@ -113,6 +117,8 @@ def ssim_distances(images: Tensor, others: Tensor) -> Tensor:
             f"`images` and `others` must be (n, 1, height, width) of at least {SSIM_WINDOW} pixels a side; "
             f"got {tuple(images.shape)} and {tuple(others.shape)}"
         )
+    check_images(images, side=None)
+    check_images(others, "others", side=None)
     images, others = images.double()[:, 0], others.double()[:, 0]
     moments, other_moments = _local_moments(images), _local_moments(others)
     lines = []
@@ -243,13 +249,31 @@ def weighted_f1(labels: Tensor, predictions: Tensor) -> float:
     Args:
         labels: (n,) int64, true classes.
         predictions: (n,) int64.
+    Raises:
+        ValueError: not as many labels as predictions, or none.
     """
+    _check_labels(labels, predictions)
     return float(f1_score(labels.numpy(force=True), predictions.numpy(force=True), average="weighted", zero_division=0))
 
 
 def confusion(labels: Tensor, predictions: Tensor) -> np.ndarray:
-    """Counts (10, 10): rows are true classes, columns predicted ones."""
+    """Counts (10, 10): rows are true classes, columns predicted ones; both (n,) int64 in 0..9.
+
+    Raises:
+        ValueError: not as many labels as predictions, none, or no classes.
+    """
+    _check_labels(labels, predictions)
+    if min(labels.min(), predictions.min()) < 0 or max(labels.max(), predictions.max()) >= CLASSES:
+        raise ValueError(f"`labels` and `predictions` must be classes, 0 to {CLASSES - 1}")
     return confusion_matrix(labels.numpy(force=True), predictions.numpy(force=True), labels=range(CLASSES))
+
+
+def _check_labels(labels: Tensor, predictions: Tensor) -> None:
+    if labels.ndim != 1 or labels.shape != predictions.shape or len(labels) == 0:
+        raise ValueError(
+            "`labels` and `predictions` must be (n,) with n > 0; "
+            f"got {tuple(labels.shape)} and {tuple(predictions.shape)}"
+        )
 
 
 def _check_pair(images: Tensor, reconstructions: Tensor) -> None:
@@ -262,3 +286,6 @@ def _check_pair(images: Tensor, reconstructions: Tensor) -> None:
         raise ValueError(
             f"`images` must be (n, 1, height, width) float with n > 0; got {tuple(images.shape)} {images.dtype}"
         )
+    if not images.requires_grad and not reconstructions.requires_grad:
+        check_images(images, side=None)
+        check_images(reconstructions, "reconstructions", side=None)

@@ -38,8 +38,15 @@ class Classifier(nn.Module):
         self.last = nn.Linear(ACTIVATION_SIZE, CLASSES)
 
     def forward(self, images: Tensor) -> Tensor:
+        _check_shape(images, (1, SIDE, SIDE))
         hidden = self.hidden(self.features(images).flatten(1))
         return self.last(self.activation(self.dropout(hidden)))
+
+
+def _check_shape(inputs: Tensor, shape: tuple[int, ...]) -> None:
+    if inputs.shape[1:] != shape or not inputs.is_floating_point():
+        wanted = ", ".join(map(str, ("n", *shape)))
+        raise ValueError(f"the model takes ({wanted}) float; got {tuple(inputs.shape)} {inputs.dtype}")
 
 
 def _block(channels_in: int, channels_out: int) -> tuple[nn.Module, ...]:
@@ -67,6 +74,8 @@ class InverseModel(nn.Module):
         super().__init__()
         if hidden not in ("tanh_dropout", "relu"):
             raise ValueError(f"`hidden` must be 'tanh_dropout' or 'relu'; got {hidden!r}")
+        if inputs < 1:
+            raise ValueError(f"`inputs` must be at least 1; got {inputs}")
         layers: list[nn.Module] = []
         steps = ((inputs, 512, 1, 0, 0.3), (512, 256, 2, 1, 0.5), (256, 128, 2, 1, 0.5))
         for channels_in, channels_out, stride, padding, dropout in steps:
@@ -76,6 +85,7 @@ class InverseModel(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, inputs: Tensor) -> Tensor:
+        _check_shape(inputs, (self.layers[0].in_channels,))
         return self.layers(inputs[:, :, None, None])
 
 
@@ -163,6 +173,7 @@ class EvaluationModel(nn.Module):
 
     def features(self, images: Tensor) -> Tensor:
         """What goes into the last layer, (n, 96)."""
+        _check_shape(images, (1, SIDE, SIDE))
         return self.layers(images).mean((2, 3))
 
 

@@ -119,16 +119,26 @@ def predict(
     """Answers of ``model`` in evaluation mode, without gradients, as float32; the model's mode is restored.
 
     Raises:
-        ValueError: no inputs.
+        ValueError: no inputs, or some that are infinite or not a number.
     """
     if len(inputs) == 0:
         raise ValueError("`inputs` must hold at least one image; got none")
+    if not torch.isfinite(inputs).all():
+        raise ValueError("`inputs` must be finite; some are infinite or not a number")
     with _evaluating(model), torch.no_grad(), _autocast(inputs.device, precision):
         return torch.cat([model(batch).float() for batch in inputs.split(batch_size)])
 
 
 def mean_batch_loss(answers: Tensor, targets: Tensor, *, loss: Loss) -> float:
-    """Loss of a model's answers, the mean over batches of 32 (a smaller last one counts as much)."""
+    """Loss of a model's answers, the mean over batches of 32 (a smaller last one counts as much).
+
+    Raises:
+        ValueError: not as many answers as targets, or none.
+    """
+    if len(answers) != len(targets) or len(answers) == 0:
+        raise ValueError(
+            f"`answers` and `targets` must be equally many and at least one; got {len(answers)} and {len(targets)}"
+        )
     pairs = zip(answers.split(BATCH_SIZE), targets.split(BATCH_SIZE), strict=True)
     return float(torch.stack([loss(*pair) for pair in pairs]).double().mean())
 

@@ -4,10 +4,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -18,6 +19,36 @@ from mi_core.randomness import seeded
 from mi_core.study.cost import BENCHMARK
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+CASES_TRIED = pytest.StashKey[int]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--record-faults", type=Path, help="Write the table of faults that the book shows to this file.")
+
+
+@pytest.fixture
+def tried(request: pytest.FixtureRequest) -> Callable[[], None]:
+    """Called for each case that a test tries by itself; a test that never calls it is one case."""
+
+    def count() -> None:
+        request.node.stash[CASES_TRIED] = request.node.stash.get(CASES_TRIED, 0) + 1
+
+    return count
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The table of faults: tests marked ``fault(title, gives)``, with the number of cases, if all have passed."""
+    file = session.config.getoption("record_faults")
+    if file is None or session.testsfailed:
+        return
+    cases: dict[tuple[str, str], int] = {}
+    for item in session.items:
+        if mark := item.get_closest_marker("fault"):
+            cases[mark.args] = cases.get(mark.args, 0) + item.stash.get(CASES_TRIED, 1)
+    rows = [(title[:1].upper() + title[1:], count, gives) for (title, gives), count in cases.items()]
+    pd.DataFrame(rows, columns=["Fault or input", "Cases", "What it gives"]).to_csv(file, index=False)
 
 
 @pytest.fixture(autouse=True)
@@ -95,3 +126,9 @@ def smoke(command_line: CommandLine, tmp_path_factory: pytest.TempPathFactory) -
     own = CommandLine(command_line.environment | {"MI_CORE_RESULTS": str(results)})
     own("run", "--profile", "smoke")
     return own
+
+
+def hidden_behind_an_empty_disk(folder: Path, command: list[str], *, size: str = "1m") -> list[str]:
+    """The command in a mount namespace of its own, where ``folder`` is a small empty disk."""
+    script = f'mount -t tmpfs -o size={size} none "$0" && exec "$@"'
+    return ["unshare", "--map-root-user", "--mount", "sh", "-c", script, str(folder), *command]

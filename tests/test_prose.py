@@ -1,5 +1,7 @@
 """No number in prose that no cell computed: decimals and percentages are refused in Markdown."""
 
+import csv
+import importlib
 import re
 from pathlib import Path
 
@@ -52,6 +54,19 @@ def test_the_register_of_deviations_lists_the_protocols_as_they_are() -> None:
     rows = re.findall(r"^\| `(\w+)` \| `([^`]*)`[^|]*\| `([^`]*)`", page, re.MULTILINE)
     expected = [(name, str(getattr(CODE, name)), str(getattr(TEXT, name))) for name in Protocol.model_fields]
     assert rows == expected
+
+
+def test_the_table_of_faults_names_what_the_tests_try() -> None:
+    """By title and outcome; ``pytest -m fault --record-faults results/faults.csv`` counts the cases anew."""
+    with (ROOT / "results" / "faults.csv").open() as file:
+        recorded = {(row["Fault or input"], row["What it gives"]) for row in csv.DictReader(file)}
+    tried = set()
+    for path in (ROOT / "tests").glob("test_*.py"):
+        if path.name != Path(__file__).name and "pytest.mark.fault" in path.read_text():
+            for test in vars(importlib.import_module(path.stem)).values():
+                marks = (mark for mark in getattr(test, "pytestmark", []) if mark.name == "fault")
+                tried |= {(mark.args[0][:1].upper() + mark.args[0][1:], mark.args[1]) for mark in marks}
+    assert recorded == tried
 
 
 def test_the_checker_notices_what_is_typed_and_allows_what_is_computed() -> None:

@@ -84,6 +84,17 @@ def test_killed_reconstructions_go_on_and_end_bit_for_bit_the_same(
     assert len(steps) == 1 + 2  # one for the piece that was kept, two steps for the second half
 
 
+def test_reconstructions_do_not_depend_on_how_many_are_computed_at_once(
+    inputs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = []
+    for at_once in (32, 64):
+        monkeypatch.setitem(attacks.IMAGES_AT_ONCE, "cpu", at_once)
+        images.append(stages.reconstructions(reconstruction_parameters(), inputs, context(tmp_path))["images"])
+    assert len(images[0]) > 32
+    assert np.array_equal(*images)
+
+
 def test_a_killed_training_goes_on_and_ends_bit_for_bit_the_same(
     inputs: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -78,13 +79,21 @@ def test_a_killed_writer_leaves_no_artefact_and_its_remains_are_swept(tmp_path: 
     remains = list(path.parent.iterdir())
     assert len(remains) == 1
     assert remains[0].name.startswith(".writing-")
-    store = Store(tmp_path / "store")
-    store.sweep()
-    assert remains[0].exists()  # young: it may be a living writer's
-    old = time.time() - 7200
-    os.utime(remains[0], (old, old))
-    store.sweep()
+    Store(tmp_path / "store").sweep()
     assert list(path.parent.iterdir()) == []
+
+
+def test_what_a_living_writer_or_another_machine_is_writing_is_left_alone(store: Store) -> None:
+    for writer in (f"{os.getpid()}@{socket.gethostname()}", "1@another-machine"):
+        path = store.folder / "outputs" / f".writing-{writer}-random"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        store.sweep()
+        assert path.exists()
+        old = time.time() - 7200
+        os.utime(path, (old, old))
+        store.sweep()
+        assert not path.exists()
 
 
 def _save_repeatedly(folder: Path, seconds: float) -> None:

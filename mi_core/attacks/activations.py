@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from mi_core.checks import check_outputs
+
 __all__ = ["logits_from_probabilities", "recover_activations"]
 
 STOP_LOSS = 1.5  # mean squared error of a batch at which the thesis stops
@@ -43,9 +45,12 @@ def recover_activations(
     """
     if update not in ("adam", "gradient_descent"):
         raise ValueError(f"`update` must be 'adam' or 'gradient_descent'; got {update!r}")
-    shapes = [tuple(tensor.shape) for tensor in (outputs, weight, bias)]
+    given = (outputs, weight, bias)
+    shapes = [tuple(tensor.shape) for tensor in given]
     if outputs.ndim != 2 or weight.ndim != 2 or not outputs.shape[1] == len(weight) == bias.numel() or not len(outputs):
         raise ValueError(f"`outputs` must be (n, c) and `weight` (c, a), `bias` (c,), n > 0; got {shapes}")
+    if not all(tensor.is_floating_point() for tensor in given):
+        raise ValueError(f"`outputs`, `weight` and `bias` must be float; got {[tensor.dtype for tensor in given]}")
     targets, weight, bias = outputs.double(), weight.double(), bias.double()
     noise = torch.randn(len(outputs), weight.shape[1], generator=generator, dtype=torch.float64)
     activations = noise.to(outputs.device)
@@ -86,6 +91,7 @@ def logits_from_probabilities(probabilities: Tensor, *, floor: float = 1e-6) -> 
     Raises:
         ValueError: a value outside [0, 1], or a floor outside (0, 1).
     """
+    check_outputs(probabilities, "probabilities", classes=None)
     if not 0 < floor < 1 or not ((probabilities >= 0) & (probabilities <= 1)).all():
         raise ValueError("`probabilities` must lie in [0, 1] and `floor` in (0, 1)")
     logarithms = probabilities.clamp(min=floor).log()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mi_core.attacks.gradient import class_averages
+from mi_core.checks import check_images, check_outputs
 from mi_core.data import CLASSES, Split
 from mi_core.metrics import ssim_per_image
 
@@ -27,11 +28,13 @@ DISTANCES_AT_ONCE = 256  # rows of a distance matrix, to bound memory
 
 def black_images(outputs: Tensor, auxiliary: Split) -> Tensor:
     """A black image (n, 1, 32, 32) for each output vector (n, 10)."""
+    _check(outputs, auxiliary)
     return torch.zeros(len(outputs), *auxiliary.images.shape[1:])
 
 
 def global_average_images(outputs: Tensor, auxiliary: Split) -> Tensor:
     """The mean auxiliary image, whatever the output; (n, 1, 32, 32) for (n, 10)."""
+    _check(outputs, auxiliary)
     return auxiliary.images.mean(0).expand(len(outputs), -1, -1, -1).clone()
 
 
@@ -41,6 +44,7 @@ def class_average_images(outputs: Tensor, auxiliary: Split) -> Tensor:
     Raises:
         ValueError: a class has no auxiliary image.
     """
+    _check(outputs, auxiliary)
     return class_averages(auxiliary)[outputs.argmax(1)]
 
 
@@ -50,6 +54,7 @@ def random_class_images(outputs: Tensor, auxiliary: Split, *, generator: torch.G
     Raises:
         ValueError: a predicted class has no auxiliary image.
     """
+    _check(outputs, auxiliary)
     chosen = []
     for label in outputs.argmax(1).tolist():
         candidates = torch.nonzero(auxiliary.labels == label).flatten()
@@ -74,6 +79,8 @@ def shuffled_within_class(predicted: Tensor, *, generator: torch.Generator) -> T
         >>> shuffled_within_class(torch.tensor([3, 1, 3]), generator=torch.Generator())
         tensor([2, 1, 0])
     """
+    if predicted.ndim != 1:
+        raise ValueError(f"`predicted` must be (n,), the predicted classes; got {tuple(predicted.shape)}")
     donors = torch.arange(len(predicted))
     for label in predicted.unique():
         members = torch.nonzero(predicted == label).flatten()
@@ -134,12 +141,14 @@ def nearest_output_averages(outputs: Tensor, auxiliary: Split, auxiliary_outputs
     Raises:
         ValueError: shapes that do not fit, or ``k`` out of range.
     """
+    check_outputs(outputs, classes=None)
     if len(auxiliary) != len(auxiliary_outputs) or outputs.shape[1:] != auxiliary_outputs.shape[1:]:
         raise ValueError(
             f"`auxiliary_outputs` must be ({len(auxiliary)}, {outputs.shape[1]}); got {tuple(auxiliary_outputs.shape)}"
         )
     if not 1 <= k <= len(auxiliary):
         raise ValueError(f"`k` must be between 1 and {len(auxiliary)}, the number of auxiliary images; got {k}")
+    check_outputs(auxiliary_outputs, "auxiliary_outputs", classes=None)
     nearest = _nearest(outputs, auxiliary_outputs, k)
     return torch.stack([auxiliary.images[places].mean(0) for places in nearest])
 
@@ -153,7 +162,14 @@ def nearest_auxiliary_images(images: Tensor, auxiliary: Split) -> Tensor:
     Returns:
         (n, 1, 32, 32).
     """
+    check_images(images)
+    check_images(auxiliary.images, "auxiliary.images")
     return auxiliary.images[_nearest(images.flatten(1), auxiliary.images.flatten(1), 1).flatten()]
+
+
+def _check(outputs: Tensor, auxiliary: Split) -> None:
+    check_outputs(outputs)
+    check_images(auxiliary.images, "auxiliary.images")
 
 
 def _nearest(points: Tensor, candidates: Tensor, k: int) -> Tensor:

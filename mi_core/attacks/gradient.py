@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mi_core.checks import check_images, check_outputs
 from mi_core.data import CLASSES, SIDE, Split
 
 __all__ = ["STARTS", "class_averages", "class_instances", "draw_regularisers", "reconstruct_images", "start_images"]
@@ -17,11 +18,13 @@ BETAS, EPSILON = (0.9, 0.999), 1e-8  # Adam's defaults
 
 def class_averages(auxiliary: Split) -> Tensor:
     """Mean auxiliary image of each class, (10, 1, 32, 32). Raises ValueError where a class has no image."""
+    check_images(auxiliary.images, "auxiliary.images")
     return torch.stack([auxiliary.images[_of_class(auxiliary, label)].mean(0) for label in range(CLASSES)])
 
 
 def class_instances(auxiliary: Split) -> Tensor:
     """First auxiliary image of each class, (10, 1, 32, 32). Raises ValueError where a class has no image."""
+    check_images(auxiliary.images, "auxiliary.images")
     return torch.stack([auxiliary.images[_of_class(auxiliary, label)[0]] for label in range(CLASSES)])
 
 
@@ -49,6 +52,7 @@ def start_images(start: str, outputs: Tensor, auxiliary: Split, *, generator: to
     """
     if start not in STARTS:
         raise ValueError(f"`start` must be one of {', '.join(STARTS)}; got {start!r}")
+    check_outputs(outputs)
     if start == "random":
         return torch.rand(len(outputs), 1, SIDE, SIDE, generator=generator).to(outputs.device)
     of_class = class_instances(auxiliary) if start == "class_instance" else class_averages(auxiliary)
@@ -108,12 +112,13 @@ def reconstruct_images(
         raise ValueError(f"`data_term` must be 'output_mse' or 'cross_entropy'; got {data_term!r}")
     if update not in ("adam", "gradient_descent"):
         raise ValueError(f"`update` must be 'adam' or 'gradient_descent'; got {update!r}")
-    fitting = outputs.shape[1:] == (CLASSES,) and start.shape[1:] == (1, SIDE, SIDE)
+    fitting = outputs.shape[1:] == (CLASSES,) and start.shape[1:] == (1, SIDE, SIDE) and outputs.is_floating_point()
     if not fitting or len(outputs) != len(start) or len(outputs) == 0:
         raise ValueError(
             f"`outputs` must be (n, {CLASSES}) and `start` (n, 1, {SIDE}, {SIDE}), n > 0; "
-            f"got {tuple(outputs.shape)} and {tuple(start.shape)}"
+            f"got {tuple(outputs.shape)} {outputs.dtype} and {tuple(start.shape)}"
         )
+    check_images(start, "start")
     if group_size < 1:
         raise ValueError(f"`group_size` must be at least 1; got {group_size}")
     images = start.detach().float().clone(memory_format=torch.channels_last)
@@ -176,8 +181,12 @@ def _clip_factor(gradient: Tensor, group: Tensor, clip_norm: float) -> Tensor:
 def draw_regularisers(generator: torch.Generator, *, best: tuple[float, float] | None = None) -> tuple[float, float]:
     """Draw (lambda_L2, lambda_TV) log-uniformly: from the whole search space, or from 0.5 to 1.5 times the best pair.
 
+    Raises:
+        ValueError: a best weight that is not above 0.
     Source: thesis section 4.1.2, Fig 8.
     """
+    if best is not None and not min(best) > 0:
+        raise ValueError(f"`best` must be weights above 0; got {best}")
     ranges = [(1e-5, 3e-2), (1e-6, 3e-2)] if best is None else [(0.5 * weight, 1.5 * weight) for weight in best]
     places = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
     l2_weight, tv_weight = (

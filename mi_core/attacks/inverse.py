@@ -5,6 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from mi_core.checks import check_images, check_outputs
+from mi_core.data import CLASSES
 from mi_core.metrics import ssim_per_image
 from mi_core.models import InverseModel
 from mi_core.randomness import seeded
@@ -36,7 +38,7 @@ def assemble_inputs(combination: str, available: dict[str, Tensor]) -> Tensor:
     Returns:
         (n, c) float32.
     Raises:
-        ValueError: unknown combination, a missing part, or parts of different lengths.
+        ValueError: unknown combination, a missing part, parts of different lengths, or one that is not as said.
     Example:
         >>> assemble_inputs("O+A_L", {"O": torch.zeros(3, 10), "A_L": torch.zeros(3, 50)}).shape
         torch.Size([3, 60])
@@ -46,6 +48,11 @@ def assemble_inputs(combination: str, available: dict[str, Tensor]) -> Tensor:
     missing = [part for part in COMBINATIONS[combination] if part not in available]
     if missing:
         raise ValueError(f"the combination {combination} needs {', '.join(missing)}, which `available` lacks")
+    for part in COMBINATIONS[combination]:
+        if part == "X~":
+            check_images(available[part], "X~")
+        else:
+            check_outputs(available[part], part, classes=CLASSES if part == "O" else None)
     parts = [available[part].flatten(1).float() for part in COMBINATIONS[combination]]
     if len({len(part) for part in parts}) != 1:
         raise ValueError(f"the parts of {combination} differ in length: {', '.join(str(len(part)) for part in parts)}")
@@ -82,6 +89,8 @@ def fit_inverse_model(
         ValueError: as ``fit`` and ``InverseModel`` do.
     Source: thesis section 3.2.
     """
+    check_outputs(inputs, "inputs", classes=None)
+    check_images(images)
     with seeded(*stream, "initial weights"):
         model = InverseModel(inputs.shape[1], hidden=hidden)
     model.to(inputs.device)

@@ -51,6 +51,9 @@ def execute_chapter(name: str, parameters: Mapping[str, Any], output: Path) -> P
         raise UserError(f"`{name}` is no chapter; there are {', '.join(chapter_names())}.")
     if output.resolve().parent == NOTEBOOKS:
         raise UserError(f"{output} would replace a chapter's source: choose another --output.")
+    folder = next(parent for parent in output.resolve().parents if parent.exists())
+    if not (folder.is_dir() and os.access(folder, os.W_OK)):
+        raise UserError(f"cannot write {output}: {folder} is no folder that can be written; choose another --output.")
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "executed.ipynb"
         try:

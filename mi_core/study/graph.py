@@ -24,7 +24,7 @@ from mi_core.errors import UserError
 from mi_core.study.provenance import describe_machine
 from mi_core.study.store import Pieces, Store, Value
 
-__all__ = ["Context", "Runner", "Task", "all_tasks", "stage_versions"]
+__all__ = ["Context", "Runner", "Task", "all_tasks", "progress_bar", "stage_versions"]
 
 KEPT_IN_MEMORY = 8  # most recently used values, at most about 60 MB each
 
@@ -120,6 +120,13 @@ class _Inputs(Mapping[str, Value]):
         return len(self._tasks)
 
 
+def progress_bar(total: float, *, shown: bool) -> tqdm:
+    """A bar over so much work, with an estimate of the time to go."""
+    often = 0.5 if sys.stderr.isatty() else 30  # seconds; a log file wants fewer lines
+    form = "{percentage:3.0f}%|{bar:30}| {elapsed} gone, {remaining} to go: {desc}"
+    return tqdm(total=total, bar_format=form, disable=not shown, smoothing=0.05, mininterval=often)
+
+
 class Runner:
     """Finds values in the store and computes what is missing.
 
@@ -155,12 +162,7 @@ class Runner:
         if not missing:
             return 0
         self.store.sweep()
-        total = sum(task.work for task in missing)
-        often = 0.5 if sys.stderr.isatty() else 30  # seconds; a log file wants fewer lines
-        form = "{percentage:3.0f}%|{bar:30}| {elapsed} gone, {remaining} to go: {desc}"
-        with tqdm(
-            total=total, bar_format=form, disable=not self.show_progress, smoothing=0.05, mininterval=often
-        ) as self._bar:
+        with progress_bar(sum(task.work for task in missing), shown=self.show_progress) as self._bar:
             for task in missing:
                 self.value(task, published=False)
         self._bar = None

@@ -10,6 +10,8 @@ import errno
 import hashlib
 import json
 import os
+import re
+import socket
 import tempfile
 import time
 from pathlib import Path
@@ -19,12 +21,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as parquet
+from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
 from mi_core.errors import UserError
 
-__all__ = ["Pieces", "Store", "Value", "checksum", "write_atomically"]
+__all__ = ["Pieces", "Store", "Value", "checksum", "temporary_prefix", "write_atomically"]
 
 Value = dict[str, np.ndarray] | pd.DataFrame
 CHECKSUM_LENGTH = 16  # hexadecimal digits
@@ -44,7 +47,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".writing-", delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=temporary_prefix(), delete=False) as file:
             temporary = file.name
             file.write(content)
             file.flush()
@@ -63,6 +66,26 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def temporary_prefix() -> str:
+    """How the names of this process's temporary files begin; ``Store.sweep`` knows by it whether it has ended."""
+    return f".writing-{os.getpid()}@{socket.gethostname()}-"
+
+
+def _is_abandoned(temporary: Path) -> bool:
+    """Whether its writer was a process of this machine that is gone, or it is too old to have one anywhere."""
+    writer = re.match(r"\.writing-(\d+)@(.*)-", temporary.name)
+    here = writer is not None and writer[2] == socket.gethostname()
+    return (here and not _is_alive(int(writer[1]))) or time.time() - temporary.stat().st_mtime > STALE_SECONDS
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except OSError as error:
+        return error.errno == errno.EPERM  # somebody else's
+    return True
 
 
 class Store:
@@ -122,18 +145,25 @@ class Store:
         write_atomically(path, content)
         return path
 
+    def receive(self, stage: str, key: str, name: str, content: bytes) -> None:
+        """Write an artefact that was computed elsewhere, under its own name; the only one of its key from then on."""
+        path = self.folder / stage / Path(name).name
+        if not path.exists():
+            write_atomically(path, content)
+        for other in path.parent.glob(f"{key}.*"):
+            if other != path:
+                other.unlink(missing_ok=True)
+
     def pieces(self, stage: str, key: str) -> "Pieces":
         """What an unfinished computation of this artefact has left behind."""
         return Pieces(self.folder / "unfinished" / f"{stage}-{key}")
 
     def sweep(self) -> None:
-        """Remove temporary files that a killed writer left (older than an hour, so no living writer's)."""
+        """Remove temporary files that killed writers left; never those of a living writer."""
         for path in self.folder.glob("**/.writing-*"):
-            try:
-                if time.time() - path.stat().st_mtime > STALE_SECONDS:
-                    path.unlink(missing_ok=True)
-            except FileNotFoundError:
-                continue  # another run swept it first
+            with contextlib.suppress(FileNotFoundError):  # another run swept it first
+                if _is_abandoned(path):
+                    path.unlink()
 
 
 class Pieces:
@@ -153,7 +183,12 @@ class Pieces:
             content = path.read_bytes()
         except FileNotFoundError:  # another run on this store has just finished the artefact
             return None
-        return load_tensors(content) if checksum(content) == path.name.split(".")[1] else None
+        if checksum(content) != path.name.split(".")[1]:
+            return None
+        try:
+            return load_tensors(content)
+        except SafetensorError:
+            return None
 
     def save(self, name: str, tensors: dict[str, np.ndarray]) -> None:
         """Keep a piece; it replaces an older one of the same name."""

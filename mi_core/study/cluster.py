@@ -1,0 +1,262 @@
+"""Tasks computed by the workers of a dask cluster, on this machine or on others.
+
+The graph of missing tasks is what is submitted, one dask task each. A worker looks into its store first, computes what
+is not there through the same ``Runner`` as one process does, saves it, and returns nothing: results are files. Where a
+worker does not see the driver's store, the bytes of artefacts travel instead, and the driver writes them to its store.
+Whoever reaches a scheduler can have its workers run any code, so an address beyond this machine needs TLS.
+"""
+
+import functools
+import ipaddress
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import dask
+from distributed import Client, KilledWorker, LocalCluster, as_completed
+from distributed.client import FutureCancelledError
+
+from mi_core.errors import UserError
+from mi_core.study.graph import Runner, Task, progress_bar
+from mi_core.study.locations import open_store
+from mi_core.study.provenance import commit
+from mi_core.study.store import Store, temporary_prefix, write_atomically
+
+__all__ = ["check_address", "compute", "local_workers", "workers_at"]
+
+PATIENCE = 60  # seconds to wait for a scheduler, and for its first worker
+Artefact = tuple[str, bytes]  # name of the file and its content
+
+_one_at_a_time = threading.Lock()  # PyTorch's threads are shared by a process, and so is the Runner's memory
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What each worker is told besides its task.
+
+    Attributes:
+        run: a name of this run; another one's failures, and what its workers have in memory, are not ours.
+        store: the driver's working folder, or None where workers do not see it.
+        device, precision: as ``Runner`` takes them.
+        threads: of PyTorch, for each task; None leaves what the worker was started with.
+        commit: of the driver's code; other code could give other results under the same key.
+    """
+
+    run: str
+    store: Path | None
+    device: str
+    precision: str
+    threads: int | None
+    commit: str
+
+
+@contextmanager
+def local_workers(count: int, *, device: str = "auto") -> Iterator[Client]:
+    """Workers on this machine, each a process with its share of the cores, reachable from this machine only."""
+    settings = {
+        "distributed.scheduler.allowed-failures": 5,
+        "distributed.worker.preload": [__name__],  # calls dask_setup
+        "distributed.nanny.pre-spawn-environ.OMP_NUM_THREADS": _threads(count),
+    }
+    with (
+        dask.config.set(settings),
+        LocalCluster(
+            n_workers=count,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+            memory_limit=0,  # no worker is stopped for what a single process may use
+            resources=_resources(device),
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        yield client
+
+
+@contextmanager
+def workers_at(address: str, *, device: str = "auto", insecure: bool = False) -> Iterator[Client]:
+    """The workers of a scheduler that is running already; TLS files are those of dask's configuration.
+
+    Raises:
+        UserError: the address is refused or cannot be reached, or no worker that could compute is there.
+    """
+    check_address(address, insecure=insecure)
+    try:
+        client = Client(address, timeout=PATIENCE)
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
+        raise UserError(f"no scheduler answers at {address} ({_first_line(error)}): start `dask scheduler`.") from None
+    with client:
+        try:
+            client.wait_for_workers(1, timeout=PATIENCE)
+        except TimeoutError:
+            raise UserError(f"{address} has no workers: start some with `dask worker {address}`.") from None
+        offered = [worker["resources"] for worker in client.scheduler_info(n_workers=-1)["workers"].values()]
+        if device == "cuda" and not any(resources.get("GPU") for resources in offered):
+            raise UserError(f"no worker of {address} offers a GPU: start some with `--resources GPU=1`.")
+        yield client
+
+
+def check_address(address: str, *, insecure: bool = False) -> None:
+    """Refuse a scheduler on another machine whose connection would not be encrypted.
+
+    Raises:
+        UserError: it is no address, or it is neither on this machine nor TLS and ``insecure`` was not asked for.
+    """
+    scheme, _, rest = address.rpartition("://")
+    host, _, port = rest.rpartition(":")
+    if scheme not in ("", "tcp", "tls") or not host or not port.isdigit() or int(port) > 65535:
+        raise UserError(f"`{address}` is no address of a scheduler; one looks like tcp://127.0.0.1:8786.")
+    if scheme == "tls" or _is_this_machine(host.strip("[]")):
+        return
+    if not insecure:
+        raise UserError(
+            f"{address} is another machine without TLS, and who listens on the way could run code on both: "
+            "use tls://, a tunnel through SSH, or say --insecure."
+        )
+    sys.stderr.write(
+        f"INSECURE: nothing on the way to {address} is encrypted, and its peers run code for each other.\n"
+    )
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def compute(client: Client, runner: Runner, tasks: Iterable[Task]) -> int:
+    """Compute what is missing on a cluster and return how many tasks that were, as ``Runner.compute`` does.
+
+    Raises:
+        UserError: a stage failed, a task has lost too many workers, or the scheduler is gone.
+    """
+    missing = runner.missing(tasks)
+    if not missing:
+        return 0
+    runner.store.sweep()
+    order = _order(client, runner)
+    futures = _submit(client, runner, missing, order)
+    with progress_bar(sum(task.work for task in missing), shown=runner.show_progress) as bar:
+        for future in as_completed(futures):
+            task = futures.pop(future)
+            artefact = _result(future, task)
+            if artefact is not None:
+                runner.store.receive(task.stage, task.key, *artefact)
+            bar.set_description_str(task.stage.replace("_", " "), refresh=False)
+            bar.update(min(task.work, bar.total - bar.n))
+    return len(missing)
+
+
+def _order(client: Client, runner: Runner) -> _Order:
+    local = client.cluster is not None
+    threads = _threads(len(client.cluster.workers)) if local else None
+    folder = runner.store.folder.resolve()
+    store = folder if local or _all_see(client, folder) else None
+    return _Order(uuid.uuid4().hex[:8], store, runner.device, runner.precision, threads, commit())
+
+
+def _all_see(client: Client, folder: Path) -> bool:
+    """Whether every worker sees a file that is written to the driver's store."""
+    mark = folder / f"{temporary_prefix()}{uuid.uuid4().hex}"
+    write_atomically(mark, b"")
+    try:
+        return all(client.run(os.path.exists, str(mark)).values())
+    finally:
+        mark.unlink()
+
+
+def _submit(client: Client, runner: Runner, missing: list[Task], order: _Order) -> dict:
+    """A future for each missing task, after those of its inputs; the tasks by future."""
+    carried = order.store is None
+    resources = _resources(runner.device)
+    futures: dict = {}
+    sent: dict = {}
+
+    def of_input(task: Task):
+        if task.key not in futures and task.key not in sent and carried:
+            path = runner.store.find(task.stage, task.key, published=False)
+            sent[task.key] = client.submit(
+                _as_it_is, (path.name, path.read_bytes()), key=f"sent-{task.key}-{order.run}"
+            )
+        return futures.get(task.key) or sent.get(task.key)
+
+    with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1GB"}):
+        for task in missing:
+            inputs = {each.key: of_input(each) for each in task.inputs.values()}
+            key = f"{task.stage}-{task.key}-{order.run}"
+            futures[task.key] = client.submit(_work, task, inputs, order, key=key, resources=resources)
+    return {futures[task.key]: task for task in missing}
+
+
+def _result(future, task: Task) -> Artefact | None:
+    try:
+        return future.result()
+    except KilledWorker:
+        raise UserError(f"the stage {task.stage} has lost several workers: have they enough memory?") from None
+    except (FutureCancelledError, OSError):
+        raise UserError("the scheduler is gone; nothing finished is lost, the same command goes on.") from None
+
+
+def _resources(device: str) -> dict[str, int]:
+    return {"GPU": 1} if device == "cuda" else {}
+
+
+def _threads(workers: int) -> int:
+    """Of each worker: what the user has fixed, as for one process, or its share of the cores."""
+    fixed = os.environ.get("OMP_NUM_THREADS", "")
+    return int(fixed) if fixed.isdigit() else max(1, (os.cpu_count() or 1) // workers)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+# --- on a worker ---------------------------------------------------------------------------------------------------
+
+
+def _work(task: Task, inputs: dict[str, Artefact | None], order: _Order) -> Artefact | None:
+    """Have a task's artefact in the store; its file as well where the driver does not see this store."""
+    if commit() != order.commit:
+        raise UserError(
+            f"{socket.gethostname()} has commit {commit()}, the driver {order.commit}: check out the same on both."
+        )
+    with _one_at_a_time:
+        runner = _runner(order)
+        if order.store is None:
+            for before in task.inputs.values():
+                runner.store.receive(before.stage, before.key, *inputs[before.key])
+        runner.value(task, published=False)
+        if order.store is not None:
+            return None
+        path = runner.store.find(task.stage, task.key, published=False)
+        return path.name, path.read_bytes()
+
+
+def dask_setup(worker: object) -> None:
+    """Leave Ctrl-C, which a terminal sends to every process of a run, to the driver; it ends the local workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@functools.lru_cache(maxsize=1)
+def _runner(order: _Order) -> Runner:
+    """One for each process, since it keeps in memory what it has read last."""
+    if order.threads:
+        import torch
+
+        torch.set_num_threads(order.threads)
+    store = Store(order.store) if order.store else Store(open_store().folder / "carried")
+    return Runner(store, device=order.device, precision=order.precision, show_progress=False)
+
+
+def _as_it_is(artefact: Artefact) -> Artefact:
+    return artefact
