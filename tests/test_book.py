@@ -2,7 +2,6 @@
 
 import functools
 import http.server
-import shutil
 import subprocess
 import sys
 import threading
@@ -12,13 +11,13 @@ from urllib.parse import unquote, urlparse
 
 import pytest
 import yaml
+from browsing import Visit
 from bs4 import BeautifulSoup
 from conftest import ROOT
-from playwright.sync_api import Browser, ConsoleMessage, Page, Route, sync_playwright
+from playwright.sync_api import Browser
 
 pytestmark = pytest.mark.book
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())
 PAGES = [TOC["root"], *(chapter["file"] for part in TOC["parts"] for chapter in part["chapters"])]
 
@@ -114,34 +113,6 @@ def test_no_glue_is_left_unfilled(soups: dict[str, BeautifulSoup]) -> None:
 # --- in a browser ---
 
 
-class Visit:
-    """One page opened in the browser, with all that it asked for and complained of."""
-
-    def __init__(self, browser: Browser, address: str, **options: object) -> None:
-        self.outside: list[str] = []
-        self.errors: list[str] = []
-        self.context = browser.new_context(**options)
-        self.page: Page = self.context.new_page()
-        self.page.route("**/*", self._route)
-        self.page.on("console", self._listen)
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("requestfailed", lambda request: self.errors.append(f"failed: {request.url}"))
-        self.page.on("response", lambda r: self.errors.append(f"{r.status}: {r.url}") if r.status >= 400 else None)
-        self.page.goto(address, wait_until="load")
-        self.page.wait_for_timeout(300)
-
-    def _route(self, route: Route) -> None:
-        if urlparse(route.request.url).hostname in ("127.0.0.1", None):
-            route.continue_()
-        else:
-            self.outside.append(route.request.url)
-            route.abort()
-
-    def _listen(self, message: ConsoleMessage) -> None:
-        if message.type == "error":
-            self.errors.append(message.text)
-
-
 @pytest.fixture(scope="session")
 def address(site: Path) -> Iterator[str]:
     class Handler(http.server.SimpleHTTPRequestHandler):
@@ -156,21 +127,9 @@ def address(site: Path) -> Iterator[str]:
     server.server_close()
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine: install it (Debian: apt-get install chromium) to test the pages")
-    flags = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-        yield browser
-        browser.close()
-
-
 @pytest.mark.parametrize("page", PAGES)
 def test_pages_open_without_errors_and_without_leaving_the_machine(browser: Browser, address: str, page: str) -> None:
-    visit = Visit(browser, f"{address}/{page}.html")
-    try:
+    with Visit(browser, f"{address}/{page}.html") as visit:
         assert visit.outside == []
         assert visit.errors == []
         broken = "Array.from(document.images).filter(i => !i.complete || i.naturalWidth == 0).map(i => i.src)"
@@ -178,26 +137,18 @@ def test_pages_open_without_errors_and_without_leaving_the_machine(browser: Brow
         if visit.page.locator("article .math").count():
             visit.page.wait_for_selector("mjx-container", state="attached")
             assert visit.page.locator("mjx-merror").count() == 0
-    finally:
-        visit.context.close()
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_pages_fit_a_phone(browser: Browser, address: str, page: str) -> None:
-    visit = Visit(browser, f"{address}/{page}.html", viewport={"width": 390, "height": 844})
-    try:
+    with Visit(browser, f"{address}/{page}.html", viewport={"width": 390, "height": 844}) as visit:
         assert visit.page.evaluate("document.documentElement.scrollWidth") <= 400
-    finally:
-        visit.context.close()
 
 
 def test_a_table_is_downloaded_as_csv(browser: Browser, address: str) -> None:
-    visit = Visit(browser, f"{address}/chapters/rq1_inputs.html", accept_downloads=True)
-    try:
+    with Visit(browser, f"{address}/chapters/rq1_inputs.html", accept_downloads=True) as visit:
         with visit.page.expect_download() as download:
             visit.page.click("a[download='table4.csv']")
         lines = Path(download.value.path()).read_text().splitlines()
         assert lines[0] == "table,row,split,metric,mean,std,n,published_mean,published_std"
         assert lines[1].startswith("4,M_I(O),test,ssim,")
-    finally:
-        visit.context.close()

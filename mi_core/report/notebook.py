@@ -10,6 +10,7 @@ from IPython.display import HTML, Markdown, display
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 from myst_nb import glue
 
+from mi_core.report.explorer import explorer
 from mi_core.report.style import apply_style
 from mi_core.report.tables import METRIC_NAMES, SPLIT_TEXT, compare, csv_link, measure_table, plain
 from mi_core.study.leakage import MEASURES
@@ -21,6 +22,7 @@ __all__ = [
     "scale_note",
     "share",
     "show_claims",
+    "show_explorer",
     "show_frame",
     "show_measures",
     "show_numbers",
@@ -89,6 +91,11 @@ def _spread_note(summary: pd.DataFrame) -> str:
 def show_frame(frame: pd.DataFrame, name: str) -> HTML:
     """Any other frame as a table, with a link to its CSV."""
     return HTML(plain(frame, name).to_html() + csv_link(frame.to_csv(index=False, float_format="%.6g"), name))
+
+
+def show_explorer(results: Results) -> HTML:
+    """Pictures, outputs and scores of some images, to choose from; see ``mi_core.report.explorer``."""
+    return HTML(explorer(results))
 
 
 def show_claims(verdicts: pd.DataFrame) -> HTML:
