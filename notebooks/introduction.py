@@ -53,7 +53,6 @@ ours = {name: found.loc[pair] for name, pair in {
     "one": (hidden, attack, "ssim"), "round": (rounded, attack, "ssim"),
 }.items()}
 share(**{name: f"{line['mean']:+.4f} [{line['low']:+.4f}, {line['high']:+.4f}]" for name, line in ours.items()})
-share(relation="above" if ours["label"]["mean"] > 0 else "below")
 
 # %% tags=["remove-input"]
 def printed(table, row):

@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlparse
 
 import pytest
 import yaml
-from browsing import Visit
+from browsing import Visit, fetch_axe
 from bs4 import BeautifulSoup
 from conftest import ROOT
 from playwright.sync_api import Browser
@@ -103,6 +103,24 @@ def test_pages_name_no_other_host_to_load_from(soups: dict[str, BeautifulSoup]) 
             assert not urlparse(source).netloc, f"{page}: {source}"
 
 
+def test_every_chapter_offers_its_notebook(site: Path, soups: dict[str, BeautifulSoup]) -> None:
+    for page, soup in soups.items():
+        if page.startswith("chapters/"):
+            sources = [link["href"] for link in soup.select(".dropdown-download-buttons a[href$='.ipynb']")]
+            assert sources, page
+            assert (site / page).parent.joinpath(sources[0]).resolve().exists(), page
+
+
+def test_launch_buttons_wait_for_a_public_repository(soups: dict[str, BeautifulSoup]) -> None:
+    named = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
+    shown = {page for page, soup in soups.items() if soup.select(".dropdown-launch-buttons a")}
+    assert shown == ({page for page in PAGES if page.startswith("chapters/")} if named else set())
+
+
+def test_the_site_is_small(site: Path) -> None:
+    assert sum(path.stat().st_size for path in site.rglob("*") if path.is_file()) < 25_000_000
+
+
 def test_no_glue_is_left_unfilled(soups: dict[str, BeautifulSoup]) -> None:
     for page, soup in soups.items():
         text = soup.select_one("article").get_text()
@@ -143,6 +161,46 @@ def test_pages_open_without_errors_and_without_leaving_the_machine(browser: Brow
 def test_pages_fit_a_phone(browser: Browser, address: str, page: str) -> None:
     with Visit(browser, f"{address}/{page}.html", viewport={"width": 390, "height": 844}) as visit:
         assert visit.page.evaluate("document.documentElement.scrollWidth") <= 400
+
+
+@pytest.fixture(scope="session")
+def axe(request: pytest.FixtureRequest) -> str:
+    try:
+        return fetch_axe(request.config.cache.mkdir("axe"))
+    except RuntimeError as error:
+        pytest.skip(f"accessibility is not checked: {error}")
+
+
+SERIOUS = """async (rules) => {
+    const chosen = rules ? {runOnly: {type: 'rule', values: rules}} : {};
+    const found = await axe.run({include: ['article'], exclude: OUTSIDE}, {...chosen, resultTypes: ['violations']});
+    return found.violations.filter(({impact}) => ['serious', 'critical'].includes(impact))
+        .flatMap(({id, nodes}) => nodes.map(({html}) => `${id}: ${html.slice(0, 200)}`));
+}""".replace(
+    "OUTSIDE", str([["div.highlight"], ["mjx-container"]])
+)  # the theme's colours of code, and MathJax's pictures
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_keep_nobody_out_in_light_and_dark(browser: Browser, address: str, axe: str, page: str) -> None:
+    with Visit(browser, f"{address}/{page}.html") as visit:
+        visit.page.add_script_tag(content=axe)
+        for theme, rules in (("light", None), ("dark", ["color-contrast"])):
+            visit.page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
+            visit.page.wait_for_timeout(200)  # colours fade in
+            assert visit.page.evaluate(SERIOUS, rules) == [], theme
+        assert visit.errors == []
+
+
+def test_the_explorer_follows_the_theme_and_stays_small(browser: Browser, address: str, site: Path) -> None:
+    assert (site / "chapters" / "explore.html").stat().st_size < 2_000_000
+    with Visit(browser, f"{address}/chapters/explore.html") as visit:
+        colour = "() => getComputedStyle(document.querySelector('.explorer legend')).color"
+        colours = []
+        for theme in ("light", "dark"):
+            visit.page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
+            colours.append(visit.page.evaluate(colour))
+        assert colours[0] != colours[1]
 
 
 def test_a_table_is_downloaded_as_csv(browser: Browser, address: str) -> None:
