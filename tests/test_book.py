@@ -16,6 +16,8 @@ from bs4 import BeautifulSoup
 from conftest import ROOT
 from playwright.sync_api import Browser
 
+import mi_core
+
 pytestmark = pytest.mark.book
 
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())
@@ -115,6 +117,12 @@ def test_launch_buttons_wait_for_a_public_repository(soups: dict[str, BeautifulS
     named = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
     shown = {page for page, soup in soups.items() if soup.select(".dropdown-launch-buttons a")}
     assert shown == ({page for page in PAGES if page.startswith("chapters/")} if named else set())
+
+
+def test_the_citation_names_the_version_of_the_code() -> None:
+    version = f"version = {{{mi_core.__version__}}}"
+    assert version in (ROOT / "book" / "pages" / "references.md").read_text()
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == mi_core.__version__
 
 
 def test_the_site_is_small(site: Path) -> None:

@@ -10,6 +10,7 @@ from IPython.display import HTML, Markdown, display
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 from myst_nb import glue
 
+from mi_core.report.api import api_reference
 from mi_core.report.explorer import explorer
 from mi_core.report.style import apply_style
 from mi_core.report.tables import METRIC_NAMES, SPLIT_TEXT, compare, csv_link, measure_table, plain
@@ -23,6 +24,7 @@ __all__ = [
     "open_chapter",
     "scale_note",
     "share",
+    "show_api",
     "show_claims",
     "show_explorer",
     "show_frame",
@@ -99,6 +101,11 @@ def show_frame(frame: pd.DataFrame, name: str) -> HTML:
 def show_explorer(results: Results) -> HTML:
     """Pictures, outputs and scores of some images, to choose from; see ``mi_core.report.explorer``."""
     return HTML(explorer(results))
+
+
+def show_api() -> HTML:
+    """The public names of the ground floor, to unfold."""
+    return HTML(api_reference())
 
 
 def show_claims(verdicts: pd.DataFrame) -> HTML:
