@@ -140,7 +140,8 @@ def _attacks(known: set[str]) -> list[dict[str, Any]]:
             found.append(_attack(f"{name}/target-weights", "target", title, {EXACT: name}, spoken=spoken))
     for attack in found:
         attack["rows"] = {defence: row for defence, row in attack["rows"].items() if row in known}
-    return [attack for attack in found if attack["rows"]]
+    by_group = sorted(found, key=lambda attack: list(GROUPS).index(attack["group"]))
+    return [attack for attack in by_group if attack["rows"]]
 
 
 def _attack(name: str, group: str, title: str, rows: dict[str, str], *, spoken: str = "") -> dict[str, Any]:
