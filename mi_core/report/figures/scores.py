@@ -99,7 +99,7 @@ def class_heatmap(scores: pd.DataFrame, metric: str, rows: Sequence[str] | None 
     """Draw the mean score of each row on the images of each class, as numbers on colours of one scale.
 
     Args:
-        scores: columns row, image, label and ``metric``; one split. Means are over images, inverse seeds and replicates.
+        scores: columns row, image, label and ``metric``; one split, all replicates and inverse seeds together.
         metric: "ssim" or "mse".
         rows: rows from top to bottom; all by default.
     Raises:
