@@ -85,7 +85,7 @@
     bars.setAttribute("aria-label", `Bar chart of the ten ${data.form} that the attacker sees. ${spoken}.`);
     bars.dataset.answer = JSON.stringify(answer);
     const right = label === predicted ? "rightly" : `wrongly: the image is a ${label}`;
-    const hides = state.k < 10 ? " Dashed, with a question mark: what it hides." : "";
+    const hides = state.k < 10 ? " Dashed, with a question mark: what it hides." + (data.fill === "zero" ? " The attacker reads a zero there." : "") : "";
     find(".outputs figcaption").textContent =
       `What the target answers (${data.form}). Its largest output says ${predicted}, ${right}.${hides}`;
   }
@@ -98,9 +98,8 @@
     const name = make("strong");
     name.innerHTML = title;
     caption.append(name, make("span", "", subtitle));
-    if (row) box.append(picture(row, state.image, description), caption);
-    else box.append(make("span", "tile absent", "not computed"), caption);
-    if (row && data.rows[row].ssim) box.append(scores(row));
+    box.append(row ? picture(row, state.image, description) : make("span", "tile absent", "not computed"), caption);
+    if (row && data.rows[row].ssim) caption.append(scores(row));
     return box;
   }
 
