@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
+from mi_core.report.style import START_LABELS
 from mi_core.study.experiments import COMBINATIONS, SHADOW_MARK, STARTS, TRUNCATIONS
 from mi_core.study.overview import rows_on_test
 from mi_core.study.replicate import DECIMALS
@@ -125,7 +126,7 @@ def sprite(tiles: Sequence[bytes]) -> bytes:
 def _attacks(known: set[str]) -> list[dict[str, Any]]:
     """The attacks of which there are pictures, each with its row under every defence that it was computed for."""
     found = [
-        _attack(f"X~/{start}", "gradient", f"from {start.replace('_', ' ')}", {EXACT: f"X~/{start}"})
+        _attack(f"X~/{start}", "gradient", f"from {START_LABELS[start]}", {EXACT: f"X~/{start}"})
         for start in reversed(STARTS)
     ]
     for combination in COMBINATIONS:
