@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from mi_core.errors import UserError
 from mi_core.study.bundles import import_bundle, write_bundle
+from mi_core.study.catalogue import catalogue
 from mi_core.study.experiments import EXPERIMENTS, ON_REQUEST, replicates
 from mi_core.study.graph import Runner, Task, all_tasks
 from mi_core.study.locations import data_folder, open_store, published_folder
@@ -270,27 +271,15 @@ def bench(rounds: int, keep: bool) -> None:
 @cli.command()
 def parameters() -> None:
     """List every parameter with its type, range, default and meaning."""
+    frame = catalogue()
     for model in (Study, Protocol):
         click.echo(f"{model.__name__}: {model.__doc__.splitlines()[0]}")
-        schema = model.model_json_schema()["properties"]
-        for name, field in schema.items():
-            if name == "protocol":
-                kind, default = "code | text", "code"
-            else:
-                kind, default = _kind(field), field.get("default")
-            click.echo(f"  {name:22} {kind:34} default {default!s:12} {field.get('description', '')}")
+        for line in frame[frame["model"] == model.__name__].itertuples():
+            click.echo(f"  {line.name:22} {line.kind:34} default {line.default!s:12} {line.meaning}")
     click.echo("Defaults of sizes are those of the profile paper; the other profiles have smaller ones:")
     for name, study in PROFILES.items():
         sizes = {key: value for key, value in study.model_dump().items() if value != getattr(Study(), key)}
         click.echo(f"  {name:8} " + ", ".join(f"{key} {value}" for key, value in sizes.items() if key != "protocol"))
-
-
-def _kind(field: dict[str, Any]) -> str:
-    if "enum" in field or "const" in field:
-        return " | ".join(map(str, field.get("enum", [field.get("const")])))
-    low = f"from {field['minimum']}" if "minimum" in field else f"above {field.get('exclusiveMinimum')}"
-    high = f"to {field['maximum']}" if "maximum" in field else f"below {field.get('exclusiveMaximum')}"
-    return field["type"] if field["type"] == "boolean" else f"{field['type']} {low} {high}"
 
 
 def main() -> None:

@@ -18,17 +18,9 @@
 # %% [markdown]
 # # What do a classifier's outputs give away?
 #
-# A classifier answers with ten numbers. How much of the image that went in can an attacker draw from them, if he knows
-# the classifier's architecture but not its weights, and has images of his own from the same distribution?
-#
-# This report re-executes a bachelor's thesis on that question, {cite}`thielen2024`: every table and every figure,
-# from the raw MNIST images to the rendered page, with the published number beside ours. The thesis trains a **shadow** of
-# the target, inverts outputs by gradient descent through it ($\tilde{X}$), recovers the activations before its last layer
-# ($A_L$), and trains a transposed CNN, the **inverse model** $M_I$, to turn combinations of the output vector $O$, $A_L$ and
-# $\tilde{X}$ back into images. It asks two things:
-#
-# - **RQ1**: which inputs of the inverse model give the best reconstructions? ({doc}`rq1_inputs`)
-# - **RQ2**: what do rounding and truncating the outputs protect? ({doc}`rq2_rounding`, {doc}`rq2_truncation`)
+# **Asked.** A classifier answers with ten numbers. How much of the image that went in can an attacker draw from them, who knows
+# its architecture but not its weights, and has images of his own? A bachelor's thesis, {cite}`thielen2024`, answered for MNIST. Here all
+# of it runs again, from the raw images to this page, with every published number beside ours.
 
 # %% tags=["parameters", "remove-input"]
 profile = "published"  # or smoke, quick, standard, paper: computed
@@ -39,74 +31,98 @@ device = "auto"  # or "cpu", "cuda"
 # %% tags=["remove-input"]
 from mi_core.report.figures import select_images, strip
 from mi_core.report.notebook import open_chapter, scale_note, share
+from mi_core.study.overview import differences, rows_on_test
+from mi_core.study.verdicts import EXPERIMENTS, verdicts
 
-results = open_chapter(globals(), "table1", "table2", "table3", "table4", "table5", "table6", "gallery")
+results = open_chapter(globals(), *EXPERIMENTS, "gallery")
 
-# %% [markdown]
-# ## One picture
-
-# %% mystnb={"figure": {"caption": "One image per class, drawn at random, not chosen. From above: the image that the target saw; the gradient reconstruction from the class average; the inverse model on the output vector; on the gradient reconstruction; the same when the target hides all but its largest output; and no attack at all: one fixed image for each predicted class, chosen for its SSIM with the attacker's own images.", "name": "fig-overview"}, "image": {"alt": "Six rows of ten digits: true images, four kinds of reconstruction, and one fixed image for each predicted class."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "One image per class, drawn at random, not chosen. What the target saw; what the thesis's best attack draws from its ten outputs; and no attack at all: one fixed picture for each predicted class.", "name": "fig-overview"}, "image": {"alt": "Three rows of ten digits: the true images, their reconstructions by the inverse model on gradient reconstructions, and one fixed picture for each predicted class."}} tags=["remove-input"]
 scores = results.frame("table4").query("replicate == 0")
 gallery = results.frame("gallery").query("replicate == 0")
-drawn = select_images(scores, "M_I(X~)", how="random")
-guess = "baseline: SSIM-optimal class image"
-strip(gallery, ["target", "X~/class_average", "M_I(O)", "M_I(X~)", "M_I(X~)/k=1", guess], drawn)
-
-# %% [markdown]
-# ## The headline numbers
+attack, guess = "M_I(X~)", "baseline: SSIM-optimal class image"
+shown = {"target": "what went in", attack: r"attack: $M_I(\tilde{X})$", guess: "label alone"}
+strip(gallery, shown, select_images(scores, attack, how="random"))
 
 # %% tags=["remove-input"]
-def row(number, name, metric="ssim", split="test"):
-    table = results.table(number)
-    return table[(table.row == name) & (table.metric == metric) & (table.split == split)].iloc[0]
-
-
-stand_alone, from_outputs, from_gradient = row(3, "class_average"), row(4, "M_I(O)"), row(4, "M_I(X~)")
-one, ten = row(6, "M_I(X~)/k=1"), row(6, "M_I(X~)/k=10")
-share(x=stand_alone["mean"], o=from_outputs["mean"], g=from_gradient["mean"], k1=one["mean"], k10=ten["mean"])
-share(px=stand_alone.published_mean, po=from_outputs.published_mean, pg=from_gradient.published_mean)
-share(pk1=one.published_mean, pk10=ten.published_mean, profile=results.profile("table4"), n=int(from_gradient.n))
+average, hidden, rounded = "baseline: class average", f"{attack}/k=1", f"{attack}/rounded"
+lines = rows_on_test(results).rename(columns={"row": "line"})
+found = differences(lines, [(attack, guess), (attack, average), (hidden, attack), (rounded, attack)])
+found = found.set_index(["label", "reference", "metric"])
+ours = {name: found.loc[pair] for name, pair in {
+    "label": (attack, guess, "ssim"), "beyond": (attack, average, "auc"),
+    "one": (hidden, attack, "ssim"), "round": (rounded, attack, "ssim"),
+}.items()}
+share(**{name: f"{line['mean']:+.4f} [{line['low']:+.4f}, {line['high']:+.4f}]" for name, line in ours.items()})
 
 # %% tags=["remove-input"]
-seven = results.table(4).query("metric == 'ssim' and published_mean.notna()")  # without our own rows
-best = seven.sort_values("mean").iloc[-1]
-share(best=best.row, best_ssim=best["mean"])
-guess = results.table(4).query("metric == 'ssim' and row == 'baseline: SSIM-optimal class image'").iloc[0]
-share(guess=guess["mean"], relation="above" if guess["mean"] > best["mean"] else "below")
+def printed(table, row):
+    lines = results.table(table).query("row == @row and metric == 'ssim' and split == 'test'")
+    return lines.iloc[0]
+
+
+best, k1, k10 = printed(4, attack), printed(6, hidden), printed(6, f"{attack}/k=10")
+coarse, exact = printed(5, rounded), printed(5, f"{attack}/exact")
+share(best=best["mean"], best_printed=best.published_mean, guess=printed(4, guess)["mean"])
+share(one_printed=f"{k1.published_mean - k10.published_mean:+.4f}", profile=results.profile("table4"))
+share(round_printed=f"{coarse.published_mean - exact.published_mean:+.4f}", n=int(best.n))
+share(interval="over replicates (Student's t)" if best.n > 1 else "over the images of one replicate (bootstrap)")
 
 # %% [markdown]
-# | SSIM on the test set $D_F$ | thesis | here |
+# **Found.** The thesis's best attack trains an *inverse model* $M_I$ on images $\tilde{X}$ that gradient descent draws through a copy of the target.
+# Its SSIM is {glue:text}`best` here and {glue:text}`best_printed` in the thesis; the predicted label alone, turned into a fixed picture, has {glue:text}`guess`.
+#
+# | On the test set $D_F$ | thesis | here, with interval |
 # |---|---|---|
-# | stand-alone $\tilde{X}$, from the class average | {glue:text}`px` | {glue:text}`x` |
-# | inverse model on $O$ | {glue:text}`po` | {glue:text}`o` |
-# | inverse model on $\tilde{X}$ | {glue:text}`pg` | {glue:text}`g` |
-# | inverse model on $\tilde{X}$, all ten outputs visible ($k = 10$) | {glue:text}`pk10` | {glue:text}`k10` |
-# | inverse model on $\tilde{X}$, only the largest visible ($k = 1$) | {glue:text}`pk1` | {glue:text}`k1` |
-# | no attack: one fixed image for each predicted class | — | {glue:text}`guess` |
-#
-# The thesis finds that the gradient reconstruction is the best input of the inverse model, that rounding to one decimal
-# changes nothing, and that truncation *raises* SSIM while reconstructions drift towards the average of their class. Of its
-# seven combinations, {glue:text}`best` has the highest SSIM here ({glue:text}`best_ssim`). The last line uses the predicted class and nothing else: it is
-# {glue:text}`relation` the best of the seven. Scores in this report always stand beside such baselines, since an attack
-# shows leakage beyond the label only where it does better than they do.
-#
-# ```{admonition} How far to trust these numbers
-# :class: important
-# The column "here" was computed at profile **{glue:text}`profile`** with {glue:text}`n` replicate(s); the thesis's own sizes
-# are profile `paper`. Every table says at which scale it stands. Below `paper` no number here says whether the thesis's
-# reproduces: fewer images and steps make other numbers.
-# ```
+# | SSIM of the attack, less that of the label alone | — | {glue:text}`label` |
+# | re-identification within the class (AUC), less that of the class average | — | {glue:text}`beyond` |
+# | SSIM when the target hides all but its largest output, less that with all ten | {glue:text}`one_printed` | {glue:text}`one` |
+# | SSIM when outputs are rounded to one decimal, less that with exact ones | {glue:text}`round_printed` | {glue:text}`round` |
 
 # %% tags=["remove-input"]
-scale_note(results, 1, 2, 3, 4, 5, 6)
+everything = verdicts(results)
+claims = everything.query("statement != ''")["claim_supported"].value_counts()
+numbers = everything.query("statement == ''")["number_matches"].value_counts()
+share(yes=claims.get("yes", 0), partly=claims.get("partly", 0), refuted=claims.get("no", 0))
+share(undecided=int(claims.sum()) - sum(claims.get(verdict, 0) for verdict in ("yes", "partly", "no")))
+share(match=numbers.get("yes", 0), miss=numbers.get("no", 0), numbers=int(numbers.sum()))
+share(unjudged=int(numbers.sum()) - numbers.get("yes", 0) - numbers.get("no", 0))
 
 # %% [markdown]
-# ## Where to go from here
+# ```{admonition} How far to trust it
+# :class: important
+# Profile **{glue:text}`profile`**, {glue:text}`n` replicate(s); intervals are {glue:text}`interval`. Only profile `paper` has the thesis's sizes and gives verdicts.
+# Of ten claims {glue:text}`yes` are supported, {glue:text}`partly` partly, {glue:text}`refuted` not, {glue:text}`undecided` undecided;
+# of {glue:text}`numbers` printed numbers {glue:text}`match` match, {glue:text}`miss` do not, {glue:text}`unjudged` are not judged ({doc}`verdicts`).
+# ```
 #
-# - {doc}`workflow` shows the attack as two diagrams; {doc}`../pages/threat_model` says who knows what.
+# **Next.** {doc}`Pick an image and attack it yourself <explore>` · {doc}`the verdicts <verdicts>` · {doc}`what it comes to <discussion>` ·
+# {doc}`run a chapter with other parameters <../pages/reexecute>`
+
+# %% [markdown]
+# ## What the thesis does
+#
+# It trains a **shadow** of the target on images of its own, inverts outputs by gradient descent through the shadow ($\tilde{X}$), recovers
+# the activations before its last layer ($A_L$), and trains a transposed CNN, the inverse model, to turn combinations of the output
+# vector $O$, $A_L$ and $\tilde{X}$ back into images. It asks two things:
+#
+# - **RQ1**: which inputs of the inverse model give the best reconstructions? ({doc}`rq1_inputs`)
+# - **RQ2**: what do rounding and truncating the outputs protect? ({doc}`rq2_rounding`, {doc}`rq2_truncation`)
+#
+# It finds that the gradient reconstruction is the best input, that rounding to one decimal changes nothing, and that truncation *raises* SSIM
+# while reconstructions drift towards the average of their class. The picture from the label alone uses the predicted class and nothing else.
+# Scores here always stand beside such baselines: an attack shows leakage beyond the label only where it does better than they do.
+#
+# ## The chapters
+#
+# - {doc}`explore` shows images, outputs and attacks to choose from; {doc}`workflow` the attack as two diagrams; {doc}`../pages/threat_model` who knows what.
 # - {doc}`data_and_splits`, {doc}`classifiers`, {doc}`gradient_reconstructions`, {doc}`rq1_inputs`, {doc}`rq2_rounding` and
 #   {doc}`rq2_truncation` are the study.
 # - {doc}`leakage` asks what the reconstructions show beyond the class, {doc}`text_and_code` what the thesis's two versions of the protocol
 #   do to the numbers; {doc}`verdicts` judges every claim and number by fixed rules, and {doc}`discussion` says what it comes to.
 # - {doc}`../pages/deviations` lists where the thesis's text and its code differ, and where this report departs from either.
 # - {doc}`../pages/reexecute` tells how to run any chapter with other parameters.
+#
+# Every table says at which scale it stands:
+
+# %% tags=["remove-input"]
+scale_note(results, 1, 2, 3, 4, 5, 6)

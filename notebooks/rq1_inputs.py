@@ -68,6 +68,14 @@ figures.score_comparison(results.frame("table4"), published_table(4), "ssim")
 # %% mystnb={"figure": {"caption": "MSE on $D_F$ for each combination (Table 4); lower is better.", "name": "fig-combinations-mse"}, "image": {"alt": "Dot plot of MSE, one line for each combination of inputs."}} tags=["hide-input"]
 figures.score_comparison(results.frame("table4"), published_table(4), "mse")
 
+# %% mystnb={"figure": {"caption": "SSIM of single images of $D_F$: how it spreads over images, with a box for the middle half, for three attacks and for what the predicted class alone gives.", "name": "fig-combinations-spread"}, "image": {"alt": "Violin plot of SSIM per image, one line each for three attacks and two baselines; the spread over images is wide in every line."}} tags=["hide-input"]
+beside = ["M_I(O)", "M_I(X~)", "M_I(O+X~)", "baseline: class average", "baseline: SSIM-optimal class image"]
+figures.score_distributions(results.frame("table4"), "ssim", beside)
+
+# %% mystnb={"figure": {"caption": "Mean SSIM on the images of each class, for the seven combinations and for what the predicted class alone gives.", "name": "fig-combinations-classes"}, "image": {"alt": "Heat map of mean SSIM, one line for each combination and two baselines, one column for each of the ten classes, with the numbers in the cells."}} tags=["hide-input"]
+combinations = list(published_table(4)["row"].unique())
+figures.class_heatmap(results.frame("table4"), "ssim", [*combinations, *beside[-2:]])
+
 # %% tags=["remove-input"]
 table = results.table(4).query("metric == 'ssim'").set_index("row")
 ours, theirs = table["mean"], table["published_mean"].dropna()

@@ -2,7 +2,6 @@
 
 import functools
 import http.server
-import shutil
 import subprocess
 import sys
 import threading
@@ -12,13 +11,15 @@ from urllib.parse import unquote, urlparse
 
 import pytest
 import yaml
+from browsing import Visit, fetch_axe
 from bs4 import BeautifulSoup
 from conftest import ROOT
-from playwright.sync_api import Browser, ConsoleMessage, Page, Route, sync_playwright
+from playwright.sync_api import Browser
+
+import mi_core
 
 pytestmark = pytest.mark.book
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text())
 PAGES = [TOC["root"], *(chapter["file"] for part in TOC["parts"] for chapter in part["chapters"])]
 
@@ -104,6 +105,30 @@ def test_pages_name_no_other_host_to_load_from(soups: dict[str, BeautifulSoup]) 
             assert not urlparse(source).netloc, f"{page}: {source}"
 
 
+def test_every_chapter_offers_its_notebook(site: Path, soups: dict[str, BeautifulSoup]) -> None:
+    for page, soup in soups.items():
+        if page.startswith("chapters/"):
+            sources = [link["href"] for link in soup.select(".dropdown-download-buttons a[href$='.ipynb']")]
+            assert sources, page
+            assert (site / page).parent.joinpath(sources[0]).resolve().exists(), page
+
+
+def test_launch_buttons_wait_for_a_public_repository(soups: dict[str, BeautifulSoup]) -> None:
+    named = yaml.safe_load((ROOT / "_config.yml").read_text())["repository"]["url"]
+    shown = {page for page, soup in soups.items() if soup.select(".dropdown-launch-buttons a")}
+    assert shown == ({page for page in PAGES if page.startswith("chapters/")} if named else set())
+
+
+def test_the_citation_names_the_version_of_the_code() -> None:
+    version = f"version = {{{mi_core.__version__}}}"
+    assert version in (ROOT / "book" / "pages" / "references.md").read_text()
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == mi_core.__version__
+
+
+def test_the_site_is_small(site: Path) -> None:
+    assert sum(path.stat().st_size for path in site.rglob("*") if path.is_file()) < 25_000_000
+
+
 def test_no_glue_is_left_unfilled(soups: dict[str, BeautifulSoup]) -> None:
     for page, soup in soups.items():
         text = soup.select_one("article").get_text()
@@ -112,34 +137,6 @@ def test_no_glue_is_left_unfilled(soups: dict[str, BeautifulSoup]) -> None:
 
 
 # --- in a browser ---
-
-
-class Visit:
-    """One page opened in the browser, with all that it asked for and complained of."""
-
-    def __init__(self, browser: Browser, address: str, **options: object) -> None:
-        self.outside: list[str] = []
-        self.errors: list[str] = []
-        self.context = browser.new_context(**options)
-        self.page: Page = self.context.new_page()
-        self.page.route("**/*", self._route)
-        self.page.on("console", self._listen)
-        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("requestfailed", lambda request: self.errors.append(f"failed: {request.url}"))
-        self.page.on("response", lambda r: self.errors.append(f"{r.status}: {r.url}") if r.status >= 400 else None)
-        self.page.goto(address, wait_until="load")
-        self.page.wait_for_timeout(300)
-
-    def _route(self, route: Route) -> None:
-        if urlparse(route.request.url).hostname in ("127.0.0.1", None):
-            route.continue_()
-        else:
-            self.outside.append(route.request.url)
-            route.abort()
-
-    def _listen(self, message: ConsoleMessage) -> None:
-        if message.type == "error":
-            self.errors.append(message.text)
 
 
 @pytest.fixture(scope="session")
@@ -156,21 +153,9 @@ def address(site: Path) -> Iterator[str]:
     server.server_close()
 
 
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine: install it (Debian: apt-get install chromium) to test the pages")
-    flags = ["--no-sandbox", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-        yield browser
-        browser.close()
-
-
 @pytest.mark.parametrize("page", PAGES)
 def test_pages_open_without_errors_and_without_leaving_the_machine(browser: Browser, address: str, page: str) -> None:
-    visit = Visit(browser, f"{address}/{page}.html")
-    try:
+    with Visit(browser, f"{address}/{page}.html") as visit:
         assert visit.outside == []
         assert visit.errors == []
         broken = "Array.from(document.images).filter(i => !i.complete || i.naturalWidth == 0).map(i => i.src)"
@@ -178,26 +163,58 @@ def test_pages_open_without_errors_and_without_leaving_the_machine(browser: Brow
         if visit.page.locator("article .math").count():
             visit.page.wait_for_selector("mjx-container", state="attached")
             assert visit.page.locator("mjx-merror").count() == 0
-    finally:
-        visit.context.close()
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_pages_fit_a_phone(browser: Browser, address: str, page: str) -> None:
-    visit = Visit(browser, f"{address}/{page}.html", viewport={"width": 390, "height": 844})
-    try:
+    with Visit(browser, f"{address}/{page}.html", viewport={"width": 390, "height": 844}) as visit:
         assert visit.page.evaluate("document.documentElement.scrollWidth") <= 400
-    finally:
-        visit.context.close()
+
+
+@pytest.fixture(scope="session")
+def axe(request: pytest.FixtureRequest) -> str:
+    try:
+        return fetch_axe(request.config.cache.mkdir("axe"))
+    except RuntimeError as error:
+        pytest.skip(f"accessibility is not checked: {error}")
+
+
+SERIOUS = """async (rules) => {
+    const chosen = rules ? {runOnly: {type: 'rule', values: rules}} : {};
+    const found = await axe.run({include: ['article'], exclude: OUTSIDE}, {...chosen, resultTypes: ['violations']});
+    return found.violations.filter(({impact}) => ['serious', 'critical'].includes(impact))
+        .flatMap(({id, nodes}) => nodes.map(({html}) => `${id}: ${html.slice(0, 200)}`));
+}""".replace(
+    "OUTSIDE", str([["div.highlight"], ["mjx-container"]])
+)  # the theme's colours of code, and MathJax's pictures
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_keep_nobody_out_in_light_and_dark(browser: Browser, address: str, axe: str, page: str) -> None:
+    with Visit(browser, f"{address}/{page}.html") as visit:
+        visit.page.add_script_tag(content=axe)
+        for theme, rules in (("light", None), ("dark", ["color-contrast"])):
+            visit.page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
+            visit.page.wait_for_timeout(200)  # colours fade in
+            assert visit.page.evaluate(SERIOUS, rules) == [], theme
+        assert visit.errors == []
+
+
+def test_the_explorer_follows_the_theme_and_stays_small(browser: Browser, address: str, site: Path) -> None:
+    assert (site / "chapters" / "explore.html").stat().st_size < 2_000_000
+    with Visit(browser, f"{address}/chapters/explore.html") as visit:
+        colour = "() => getComputedStyle(document.querySelector('.explorer legend')).color"
+        colours = []
+        for theme in ("light", "dark"):
+            visit.page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
+            colours.append(visit.page.evaluate(colour))
+        assert colours[0] != colours[1]
 
 
 def test_a_table_is_downloaded_as_csv(browser: Browser, address: str) -> None:
-    visit = Visit(browser, f"{address}/chapters/rq1_inputs.html", accept_downloads=True)
-    try:
+    with Visit(browser, f"{address}/chapters/rq1_inputs.html", accept_downloads=True) as visit:
         with visit.page.expect_download() as download:
             visit.page.click("a[download='table4.csv']")
         lines = Path(download.value.path()).read_text().splitlines()
         assert lines[0] == "table,row,split,metric,mean,std,n,published_mean,published_std"
         assert lines[1].startswith("4,M_I(O),test,ssim,")
-    finally:
-        visit.context.close()

@@ -16,6 +16,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from mi_core.report.figures import (
+    class_heatmap,
     class_histograms,
     confusion_matrices,
     head_comparison,
@@ -138,6 +139,7 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "strip": lambda: strip(pictures(("target", ROWS[1]), 10), ("target", ROWS[1]), range(10)),
     "score_comparison": lambda: score_comparison(scores(), published(), "ssim"),
     "score_distributions": lambda: score_distributions(scores(), "mse"),
+    "class_heatmap": lambda: class_heatmap(scores(), "ssim"),
     "head_comparison": lambda: head_comparison(*heads(), "cross_entropy", "target_validation"),
 }
 
@@ -477,3 +479,15 @@ def test_heads_refuse_what_a_frame_does_not_hold() -> None:
 )
 def test_row_labels(row: str, label: str) -> None:
     assert row_label(row) == label
+
+
+def test_a_heat_map_prints_the_mean_of_each_class() -> None:
+    axes = class_heatmap(scores(), "ssim", [ROWS[1]]).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [row_label(ROWS[1])]
+    expected = scores().query("row == @ROWS[1]").groupby("label")["ssim"].mean()
+    assert [text.get_text() for text in axes.texts] == [f"{mean:.2f}" for mean in expected]
+
+
+def test_a_heat_map_needs_classes() -> None:
+    with pytest.raises(ValueError, match="it lacks label"):
+        class_heatmap(scores().drop(columns="label"), "ssim")

@@ -10,20 +10,27 @@ from IPython.display import HTML, Markdown, display
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 from myst_nb import glue
 
+from mi_core.report.api import api_reference
+from mi_core.report.explorer import explorer
 from mi_core.report.style import apply_style
 from mi_core.report.tables import METRIC_NAMES, SPLIT_TEXT, compare, csv_link, measure_table, plain
+from mi_core.study.catalogue import another_value, catalogue, minutes_again
 from mi_core.study.leakage import MEASURES
 from mi_core.study.overview import summarise_measures
 from mi_core.study.results import Results, as_csv, results_of_notebook
 
 __all__ = [
+    "commands",
     "open_chapter",
     "scale_note",
     "share",
+    "show_api",
     "show_claims",
+    "show_explorer",
     "show_frame",
     "show_measures",
     "show_numbers",
+    "show_parameters",
     "show_table",
 ]
 
@@ -91,6 +98,16 @@ def show_frame(frame: pd.DataFrame, name: str) -> HTML:
     return HTML(plain(frame, name).to_html() + csv_link(frame.to_csv(index=False, float_format="%.6g"), name))
 
 
+def show_explorer(results: Results) -> HTML:
+    """Pictures, outputs and scores of some images, to choose from; see ``mi_core.report.explorer``."""
+    return HTML(explorer(results))
+
+
+def show_api() -> HTML:
+    """The public names of the ground floor, to unfold."""
+    return HTML(api_reference())
+
+
 def show_claims(verdicts: pd.DataFrame) -> HTML:
     """The lines of claims, one a line: the least favourable comparison, the verdict, its cause, the chapter."""
     lines = verdicts[verdicts["statement"] != ""]
@@ -131,6 +148,26 @@ def _published_and_ours(lines: pd.DataFrame) -> dict[str, list[str]]:
 
 def _link(chapter: str) -> str:
     return f'<a href="{chapter}.html">{chapter.replace("_", " ")}</a>'
+
+
+def show_parameters(model: str, profile: str) -> HTML:
+    """The parameters of "Study" or "Protocol", with a value to try and what it computes again in a profile."""
+    frame = catalogue().query("model == @model").drop(columns="model").astype(str)
+    tried = {name: another_value(name, profile) for name in frame["name"]}
+    cost = minutes_again({name: value for name, value in tried.items() if value is not None}, profile)
+    names = frame["name"]
+    frame["try"] = names.map(lambda name: f"-p {name} {tried[name]}" if name in cost else "—")
+    frame[f"minutes at {profile}"] = names.map(lambda name: f"{cost[name]:.1f}" if name in cost else "—")
+    return show_frame(frame, f"{model.lower()}_parameters")
+
+
+def commands(names: Sequence[str], profile: str) -> Markdown:
+    """How to re-execute each chapter, one block to copy each."""
+    blocks = [
+        f"**{name.replace('_', ' ')}**\n\n```bash\npapermill notebooks/{name}.ipynb out.ipynb -p profile {profile}\n```"
+        for name in names
+    ]
+    return Markdown("\n\n".join(blocks))
 
 
 def scale_note(results: Results, *numbers: int) -> Markdown:

@@ -17,6 +17,7 @@ __all__ = [
     "PUBLISHED",
     "SMALL_FONT",
     "SPLIT_LABELS",
+    "START_LABELS",
     "apply_style",
     "new_figure",
     "row_label",

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from mi_core.errors import UserError
@@ -12,11 +13,11 @@ from mi_core.study.experiments import EXPERIMENTS, replicates
 from mi_core.study.graph import Runner, Task
 from mi_core.study.leakage import MEASURES, row_means
 from mi_core.study.locations import open_store, published_folder
-from mi_core.study.manifest import Entry, read_manifest
+from mi_core.study.manifest import Entry, publishable, read_manifest
 from mi_core.study.paper import SHORT_SPLITS, TABLE_METRICS, published_table
 from mi_core.study.parameters import CODE, PROFILES, PROTOCOLS, TEXT, Protocol, Study, make_study
 from mi_core.study.statistics import t_interval
-from mi_core.study.store import Store
+from mi_core.study.store import Store, Value
 
 __all__ = [
     "PUBLISHED",
@@ -81,12 +82,22 @@ class Results:
         return self._frames[experiment]
 
     def _read(self, experiment: str) -> pd.DataFrame:
+        frames = self._values(experiment).items()
+        return pd.concat([frame.assign(replicate=number) for number, frame in frames]).pipe(_replicate_first)
+
+    def outputs(self, role: str, split: str) -> dict[int, np.ndarray]:
+        """Outputs (n, 10) of a classifier, "target" or "shadow", on a split, by replicate.
+
+        Raises:
+            UserError: they are neither published nor to be computed.
+        """
+        return {number: value["outputs"] for number, value in self._values(f"outputs {role} {split}").items()}
+
+    def _values(self, experiment: str) -> dict[int, Value]:
         if self._manifest is not None:
             found = {entry.replicate: published_folder() / entry.file for entry in self._published(experiment)}
-            frames = {number: self.store.load(path)[0] for number, path in found.items()}
-        else:
-            frames = {number: self.runner.value(task) for number, task in self._complete(experiment).items()}
-        return pd.concat([frame.assign(replicate=number) for number, frame in frames.items()]).pipe(_replicate_first)
+            return {number: self.store.load(path)[0] for number, path in found.items()}
+        return {number: self.runner.value(task) for number, task in self._complete(experiment).items()}
 
     def table(self, number: int) -> pd.DataFrame:
         """Table ``number`` of the thesis, ours beside published; see ``summarise``."""
@@ -158,7 +169,7 @@ class Results:
 
     def _complete(self, experiment: str) -> dict[int, Task]:
         """The experiment's tasks by replicate: all of them, computed, or those that are finished."""
-        tasks = {each.number: EXPERIMENTS[experiment](each) for each in replicates(self.study)}
+        tasks = {each.number: publishable(each)[experiment] for each in replicates(self.study)}
         missing = self.runner.missing(tasks.values())
         if missing and self._compute:
             self._announce(estimate(missing))

@@ -8,11 +8,12 @@ from mi_core.report.figures.cost import growth_lines
 from mi_core.report.figures.data import class_histograms, confusion_matrices, search_scatter, training_curves
 from mi_core.report.figures.leakage import detection_curve, leakage_scatter
 from mi_core.report.figures.pictures import select_images, start_grid, strip, with_label_only
-from mi_core.report.figures.scores import head_comparison, score_comparison, score_distributions
+from mi_core.report.figures.scores import class_heatmap, head_comparison, score_comparison, score_distributions
 from mi_core.report.figures.uncertainty import difference_forest, variance_bars
 from mi_core.report.style import row_label
 
 __all__ = [
+    "class_heatmap",
     "class_histograms",
     "confusion_matrices",
     "detection_curve",

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 
 from mi_core.report.figures.axes import label_rows, log_axis, row_figure
 from mi_core.report.figures.checks import check_columns, chosen_rows, replicate_of
-from mi_core.report.style import DARK, OURS, PUBLISHED, SPLIT_LABELS
+from mi_core.report.style import DARK, OURS, PUBLISHED, SMALL_FONT, SPLIT_LABELS, row_label
 
-__all__ = ["head_comparison", "score_comparison", "score_distributions"]
+__all__ = ["class_heatmap", "head_comparison", "score_comparison", "score_distributions"]
 
 METRIC_LABELS = {
     "ssim": "SSIM (higher is better)",
@@ -92,6 +92,38 @@ def score_distributions(scores: pd.DataFrame, metric: str, rows: Sequence[str] |
     )
     label_rows(axes, names)
     axes.set(xlabel=METRIC_LABELS.get(metric, metric), ylabel="")
+    return figure
+
+
+def class_heatmap(scores: pd.DataFrame, metric: str, rows: Sequence[str] | None = None) -> Figure:
+    """Draw the mean score of each row on the images of each class, as numbers on colours of one scale.
+
+    Args:
+        scores: columns row, image, label and ``metric``; one split, all replicates and inverse seeds together.
+        metric: "ssim" or "mse".
+        rows: rows from top to bottom; all by default.
+    Raises:
+        ValueError: a column or row is missing, or ``scores`` holds several splits.
+    """
+    _check_scores(scores, metric)
+    check_columns(scores, "scores", ("label",))
+    names = chosen_rows(scores, rows)
+    figure, axes = row_figure(names)
+    means = scores.astype({metric: float}).groupby(["row", "label"])[metric].mean().unstack().loc[names]
+    sns.heatmap(
+        means,
+        ax=axes,
+        annot=True,
+        fmt=".2f",
+        annot_kws={"fontsize": SMALL_FONT},
+        cmap="cividis" if metric == "ssim" else "cividis_r",  # bright is good
+        cbar_kws={"label": METRIC_LABELS.get(metric, metric), "aspect": 30},
+        linewidths=0.6,
+        linecolor="white",
+    )
+    axes.set_yticks(np.arange(len(names)) + 0.5, labels=[row_label(name) for name in names], rotation=0)
+    axes.tick_params(length=0)
+    axes.set(xlabel="true class", ylabel="", ylim=(len(names), 0))
     return figure
 
 
