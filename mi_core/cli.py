@@ -18,7 +18,7 @@ from mi_core.study.locations import data_folder, open_store, published_folder
 from mi_core.study.manifest import publish as publish_profile
 from mi_core.study.manifest import publishable
 from mi_core.study.parameters import PROFILES, Protocol, Study
-from mi_core.study.results import PUBLISHED, as_csv, estimate, open_results, parse_table, results_of_notebook
+from mi_core.study.results import LADDER, PUBLISHED, as_csv, estimate, open_results, parse_table, results_of_notebook
 
 __all__ = ["main"]
 
@@ -77,7 +77,7 @@ def run(
     parameters: tuple[tuple[str, str], ...],
     store: Path | None,
 ) -> None:
-    """Compute what is missing, all but the comparison of text and code, which takes as long again: --only comparison.
+    """Compute what is missing. The comparison of text and code, and the ladder, only where --only names them.
 
     Can be killed at any moment; the same command goes on where it was.
     """
@@ -121,8 +121,8 @@ def table(table: str, profile: str, csv: bool, parameters: tuple[tuple[str, str]
     """Print a table of the thesis, ours beside the published numbers. Computes nothing."""
     name = parse_table(table)
     results = open_results(profile, _changes(parameters), store=store, compute=False)
-    if name.startswith("table"):
-        text = as_csv(results.table(int(name.removeprefix("table"))))
+    if name == LADDER or name.startswith("table"):
+        text = as_csv(results.table(name if name == LADDER else int(name.removeprefix("table"))))
     else:
         text = results.frame(name).drop(columns="pixels", errors="ignore").to_csv(index=False, float_format="%.6g")
     if csv:

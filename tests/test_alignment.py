@@ -132,5 +132,5 @@ def test_what_does_not_fit_is_refused(reference: Tensor) -> None:
         align_outputs(reference / 0, reference)
     with pytest.raises(ValueError, match=r"as many outputs as `images`, 7; got \[7, 195\]"):
         pool_outputs([reference[:7], reference], torch.zeros(7))
-    with pytest.raises(ValueError, match=r"`shadows` must be at least one tensor"):
+    with pytest.raises(ValueError, match="`parts` must be at least one tensor"):
         pool_outputs([], torch.zeros(195))

@@ -5,6 +5,7 @@ from typing import Any
 
 from mi_core.study.comparison import comparison_rows
 from mi_core.study.graph import Task
+from mi_core.study.ladder import Ladder
 from mi_core.study.parameters import CODE, Study
 from mi_core.study.replicate import COMBINATIONS, EXACT, HEADS, SHADOW_MARK, STARTS, TRUNCATIONS, Replicate
 
@@ -20,7 +21,8 @@ __all__ = [
     "replicates",
 ]
 
-ON_REQUEST = ("comparison",)  # has a budget of its own: computed only where it is asked for by name
+# These have budgets of their own: computed only where they are asked for by name.
+ON_REQUEST = ("comparison", "ladder", "ladder_choice", "ladder_predictions")
 
 
 # --- tables --------------------------------------------------------------------------------------------------------
@@ -117,6 +119,9 @@ EXPERIMENTS: dict[str, Callable[[Replicate], Task]] = {
     "agreement": _agreement,
     "gallery": _gallery,
     "comparison": _comparison,
+    "ladder": lambda replicate: Ladder(replicate).table(),
+    "ladder_choice": lambda replicate: Ladder(replicate).choice(),
+    "ladder_predictions": lambda replicate: Ladder(replicate).predictions(),
 }
 
 

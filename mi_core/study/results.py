@@ -19,6 +19,7 @@ from mi_core.study.statistics import t_interval
 from mi_core.study.store import Store
 
 __all__ = [
+    "LADDER",
     "PUBLISHED",
     "Results",
     "as_csv",
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 PUBLISHED = "published"
+LADDER = "ladder"  # a table of scores that the thesis does not have
 CSV_COLUMNS = ["table", "row", "split", "metric", "mean", "std", "n", "published_mean", "published_std"]
 
 
@@ -63,7 +65,7 @@ class Results:
         device, precision = (study.device, study.precision) if study else ("auto", "auto")
         self.runner = Runner(store, device=device, precision=precision)
         self._frames: dict[str, pd.DataFrame] = {}
-        self._tables: dict[int, pd.DataFrame] = {}
+        self._tables: dict[int | str, pd.DataFrame] = {}
         self._means: dict[int, pd.DataFrame] = {}
 
     def profile(self, experiment: str) -> str:
@@ -88,10 +90,10 @@ class Results:
             frames = {number: self.runner.value(task) for number, task in self._complete(experiment).items()}
         return pd.concat([frame.assign(replicate=number) for number, frame in frames.items()]).pipe(_replicate_first)
 
-    def table(self, number: int) -> pd.DataFrame:
-        """Table ``number`` of the thesis, ours beside published; see ``summarise``."""
+    def table(self, number: int | str) -> pd.DataFrame:
+        """Table ``number`` of the thesis, ours beside published, or "ladder"; see ``summarise``."""
         if number not in self._tables:
-            self._tables[number] = summarise(number, self.frame(f"table{number}"))
+            self._tables[number] = summarise(number, self.frame(f"table{number}" if number != LADDER else LADDER))
         return self._tables[number]
 
     def has(self, experiment: str) -> bool:
@@ -272,7 +274,7 @@ def parse_table(text: str) -> str:
     return name
 
 
-def summarise(table: int, frame: pd.DataFrame) -> pd.DataFrame:
+def summarise(table: int | str, frame: pd.DataFrame) -> pd.DataFrame:
     """Mean and spread of each row of a table, the published numbers beside them.
 
     Images are averaged first, then inverse seeds, then replicates; ``std`` is the sample standard deviation over
@@ -280,7 +282,7 @@ def summarise(table: int, frame: pd.DataFrame) -> pd.DataFrame:
     replicate 0, which is what the thesis prints (NaN for one seed).
 
     Args:
-        table: 1 to 6.
+        table: 1 to 6, or "ladder", of which nothing is published.
         frame: what ``Results.frame`` gives for it.
     Returns:
         Columns table, row, split, metric, mean, std, n, published_mean, published_std, half_width (of Student's 95 %
@@ -290,10 +292,11 @@ def summarise(table: int, frame: pd.DataFrame) -> pd.DataFrame:
     """
     keys = ["row", "split", "metric"]
     ours = spread(_seed_means(table, frame))
-    printed = published_table(table).rename(columns={"mean": "published_mean", "std": "published_std"})
+    printed = published_table(1)[:0] if table == LADDER else published_table(table)
+    printed = printed.rename(columns={"mean": "published_mean", "std": "published_std"})
     joined = printed.merge(ours, on=keys, how="outer").assign(table=table)
     order = {key: place for place, key in enumerate(dict.fromkeys([*ours["row"], *printed["row"]]))}
-    metrics = TABLE_METRICS[table] if table <= 2 else list(MEASURES)
+    metrics = TABLE_METRICS[table] if table in (1, 2) else list(MEASURES)
     place = joined["row"].map(order), joined["metric"].map(metrics.index)
     joined = joined.assign(row_place=place[0], metric_place=place[1]).sort_values(
         ["row_place", "split", "metric_place"]
@@ -324,9 +327,9 @@ def _half_width(values: pd.Series) -> float:
     return math.nan if values.isna().any() else t_interval(values).half_width
 
 
-def _seed_means(table: int, frame: pd.DataFrame) -> pd.Series:
+def _seed_means(table: int | str, frame: pd.DataFrame) -> pd.Series:
     """Means over images by row, split, metric, replicate and inverse seed."""
-    values = frame.assign(inverse_seed=0) if table <= 2 else row_means(frame)
+    values = frame.assign(inverse_seed=0) if table in (1, 2) else row_means(frame)
     return values.groupby(["row", "split", "metric", "replicate", "inverse_seed"], sort=False)["value"].mean()
 
 

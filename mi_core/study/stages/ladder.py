@@ -1,0 +1,63 @@
+"""Stages of the ladder of threat models: alignment, pools of shadows, and shadows in the place of the target."""
+
+import numpy as np
+import pandas as pd
+import torch
+
+from mi_core.attacks.alignment import align_outputs, pool_outputs
+from mi_core.attacks.inverse import fit_inverse_model
+from mi_core.study.graph import Context
+from mi_core.study.stages.common import Inputs, Parameters, TimedCheckpoint, load_split, score_pairs, state_arrays
+from mi_core.study.store import Value
+
+__all__ = ["aligned", "auxiliary_scores", "held_out_table", "pooled_inverse_model"]
+
+
+def aligned(parameters: Parameters, inputs: Inputs, context: Context) -> Value:
+    """Outputs aligned to a reference's; the method is named, or the one that did best on held-out shadows."""
+    method, prior = _best_alignment(inputs) if "choice" in inputs else (parameters["method"], parameters["prior"])
+    seen = None
+    if "seen" in inputs:
+        seen = torch.from_numpy(inputs["seen"]["outputs"][: parameters.get("seen_outputs")])
+    given, reference = (torch.from_numpy(inputs[name]["outputs"]) for name in ("outputs", "reference"))
+    found = align_outputs(given, reference, method=method, prior=prior, seen=seen)
+    return {"outputs": found.numpy()}
+
+
+def _best_alignment(inputs: Inputs) -> tuple[str, float]:
+    """The one with the highest mean SSIM; one that changes M_S's own outputs too is not for pools."""
+    scores = inputs["choice"].query("method != 'standardised'")
+    return scores.groupby(["method", "prior"])["ssim"].mean().idxmax()
+
+
+def pooled_inverse_model(parameters: Parameters, inputs: Inputs, context: Context) -> Value:
+    """Train M_I on D_S^T with the answers of several classifiers; its weights and losses."""
+    parts = [torch.from_numpy(inputs[name]["outputs"]) for name in inputs if name.startswith("part ")]
+    images = load_split(inputs, "shadow_train", max(map(len, parts))).images
+    outputs, belonging = pool_outputs(parts, images)
+    model, history = fit_inverse_model(
+        outputs.to(context.device),
+        belonging.to(context.device),
+        epochs=parameters["epochs"],
+        stream=(*parameters["stream"], "ladder"),
+        hidden=parameters["hidden"],
+        precision=context.precision,
+        checkpoint=TimedCheckpoint(context.pieces),
+        on_epoch=lambda: context.advance(0.99 / parameters["epochs"]),
+    )
+    return state_arrays(model) | {"training_loss": np.array(history.training)}
+
+
+def auxiliary_scores(parameters: Parameters, inputs: Inputs, context: Context) -> Value:
+    """Mean SSIM and MSE of reconstructions of the attacker's own images, which he can measure himself."""
+    reconstructed = torch.from_numpy(inputs["images"]["images"])
+    truth = load_split(inputs, parameters["split"], len(reconstructed)).images
+    return {name: values.mean(keepdims=True) for name, values in score_pairs(truth, reconstructed).items()}
+
+
+def held_out_table(parameters: Parameters, inputs: Inputs, context: Context) -> Value:
+    """One line for each attack and held-out shadow, with its labels, SSIM and MSE."""
+    rows = []
+    for name, label in parameters["rows"].items():
+        rows.append(label | {metric: float(values[0]) for metric, values in inputs[name].items()})
+    return pd.DataFrame(rows)
