@@ -18,7 +18,15 @@ from mi_core.study.locations import data_folder, open_store, published_folder
 from mi_core.study.manifest import publish as publish_profile
 from mi_core.study.manifest import publishable
 from mi_core.study.parameters import PROFILES, Protocol, Study
-from mi_core.study.results import LADDER, PUBLISHED, as_csv, estimate, open_results, parse_table, results_of_notebook
+from mi_core.study.results import (
+    OWN_TABLES,
+    PUBLISHED,
+    as_csv,
+    estimate,
+    open_results,
+    parse_table,
+    results_of_notebook,
+)
 
 __all__ = ["main"]
 
@@ -121,8 +129,8 @@ def table(table: str, profile: str, csv: bool, parameters: tuple[tuple[str, str]
     """Print a table of the thesis, ours beside the published numbers. Computes nothing."""
     name = parse_table(table)
     results = open_results(profile, _changes(parameters), store=store, compute=False)
-    if name == LADDER or name.startswith("table"):
-        text = as_csv(results.table(name if name == LADDER else int(name.removeprefix("table"))))
+    if name in OWN_TABLES or name.startswith("table"):
+        text = as_csv(results.table(name if name in OWN_TABLES else int(name.removeprefix("table"))))
     else:
         text = results.frame(name).drop(columns="pixels", errors="ignore").to_csv(index=False, float_format="%.6g")
     if csv:

@@ -15,7 +15,7 @@ from mi_core.data import Split
 from mi_core.study import stages
 from mi_core.study.experiments import EXPERIMENTS, Replicate
 from mi_core.study.graph import Context, Runner, Task, all_tasks
-from mi_core.study.ladder import CANDIDATES, Access, Ladder, Rung, pool_sizes
+from mi_core.study.ladder import CANDIDATES, DEFENCES, Access, Ladder, Rung, pool_sizes
 from mi_core.study.parameters import PROFILES, Study, make_study
 from mi_core.study.results import as_csv, summarise
 from mi_core.study.stages import ladder as ladder_stages
@@ -269,3 +269,63 @@ def test_the_ladder_is_printed_in_the_columns_of_the_other_tables() -> None:
     assert 'ladder,"one shadow, aligned",test,ssim,0.5,,1,,' in text
     assert "ladder,one shadow,test,gain,-0.05,,1,," in text
     assert "ladder,one shadow,test,auc,0.75,,1,," in text
+
+
+# --- forms of answers ----------------------------------------------------------------------------------------------
+
+
+def test_every_form_of_answer_reaches_target_and_shadows_alike() -> None:
+    for answer in DEFENCES:
+        ladder = Ladder(SMOKE, answer, largest=2)
+        pair = [ladder.outputs("target", "test"), ladder.outputs("shadow 1", "shadow_train")]
+        while pair[0].stage != "outputs":
+            assert pair[0].stage == pair[1].stage and pair[0].parameters == pair[1].parameters
+            pair = [task.inputs["outputs"] for task in pair]
+        assert {task.parameters["form"] for task in pair} == {answer.form}
+    rows = [answer.row for answer in DEFENCES]
+    assert len(set(rows)) == len(rows)
+    assert {"logits", "logits, 1 decimals", "logits, k=3", "probabilities, float16"} <= set(rows)
+
+
+def test_the_first_form_of_answer_is_that_of_the_ladder() -> None:
+    assert Ladder(SMOKE, DEFENCES[0]).attacked().key == Ladder(SMOKE).attacked().key
+
+
+def log_probabilities(folder: Path, probabilities: np.ndarray, **parameters: Any) -> np.ndarray:
+    named = {"number": "float32", "decimals": None, **parameters}
+    return ladder_stages.log_probabilities(named, {"outputs": {"outputs": probabilities}}, context(folder))["outputs"]
+
+
+def test_logarithms_undo_the_softmax_up_to_a_constant_and_zeros_are_half_of_what_could_be_written(
+    tmp_path: Path,
+) -> None:
+    logits = torch.tensor([[4.0, -3.0, 1.0], [0.0, -20.0, 2.0]])
+    exact = logits.softmax(1).numpy()
+    assert np.allclose(log_probabilities(tmp_path, exact), logits - logits.mean(1, keepdim=True), atol=1e-4)
+    half = log_probabilities(tmp_path, exact, number="float16")
+    assert np.allclose(half[0], (logits - logits.mean(1, keepdim=True))[0], atol=1e-2)
+    assert half[1, 2] - half[1, 1] == pytest.approx(float(np.log(exact[1, 2] / 2**-25)), abs=1e-2)  # 2e-9 became 0
+    printed = log_probabilities(tmp_path, exact.round(1), decimals=1)
+    assert printed[1, 2] - printed[1, 1] == pytest.approx(float(np.log(exact[1, 2].round(1) / 0.05)), abs=1e-5)
+
+
+def test_utility_is_that_of_what_is_shown(tmp_path: Path, auxiliary: Split) -> None:
+    labels = auxiliary.labels[:4]
+    right = torch.nn.functional.one_hot(labels, 10).float()
+    wrong = torch.nn.functional.one_hot((labels + 1) % 10, 10).float()
+    stored = {
+        "test.images": (auxiliary.images * 255).round().to(torch.uint8).numpy(),
+        "test.labels": auxiliary.labels.numpy(),
+        "test.indices": auxiliary.indices.numpy(),
+    }
+    shown = {"p": torch.cat([right[:3], wrong[3:]]).numpy(), "z": torch.zeros(4, 10).numpy()}
+    forms = {"p": ["probabilities", "float32"], "z": ["logits", "float32"]}
+    inputs = {"splits": stored, **{name: {"outputs": outputs} for name, outputs in shown.items()}}
+    frame = ladder_stages.utility({"forms": forms, "split": "test"}, inputs, context(tmp_path))
+    found = frame.set_index(["row", "metric"])["value"]
+    assert found["p", "accuracy"] == 0.75
+    assert found["p", "calibration error"] == pytest.approx(0.25)  # always sure, right three times of four
+    assert found["p", "distinct answers"] == len(set(shown["p"].argmax(1).tolist())) / 4
+    assert found["z", "distinct answers"] == 0.25
+    share = float((labels == 0).double().mean())
+    assert found["z", "calibration error"] == pytest.approx(abs(0.1 - share))

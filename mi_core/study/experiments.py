@@ -5,7 +5,7 @@ from typing import Any
 
 from mi_core.study.comparison import comparison_rows
 from mi_core.study.graph import Task
-from mi_core.study.ladder import Ladder
+from mi_core.study.ladder import Ladder, defence_rows, defence_utility
 from mi_core.study.parameters import CODE, Study
 from mi_core.study.replicate import COMBINATIONS, EXACT, HEADS, SHADOW_MARK, STARTS, TRUNCATIONS, Replicate
 
@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 # These have budgets of their own: computed only where they are asked for by name.
-ON_REQUEST = ("comparison", "ladder", "ladder_choice", "ladder_predictions")
+ON_REQUEST = ("comparison", "ladder", "ladder_choice", "ladder_predictions", "defences", "defences_utility")
 
 
 # --- tables --------------------------------------------------------------------------------------------------------
@@ -122,6 +122,8 @@ EXPERIMENTS: dict[str, Callable[[Replicate], Task]] = {
     "ladder": lambda replicate: Ladder(replicate).table(),
     "ladder_choice": lambda replicate: Ladder(replicate).choice(),
     "ladder_predictions": lambda replicate: Ladder(replicate).predictions(),
+    "defences": defence_rows,
+    "defences_utility": defence_utility,
 }
 
 

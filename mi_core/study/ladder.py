@@ -14,7 +14,18 @@ from mi_core.study.graph import Task
 from mi_core.study.parameters import CODE
 from mi_core.study.replicate import INVERSE_SECONDS, Replicate
 
-__all__ = ["CANDIDATES", "Access", "Ladder", "Rung", "pool_sizes"]
+__all__ = [
+    "CANDIDATES",
+    "DEFENCES",
+    "Access",
+    "Answer",
+    "Ladder",
+    "Rung",
+    "defence_rows",
+    "defence_utility",
+    "pool_row",
+    "pool_sizes",
+]
 
 # Alignments to choose from: method, and how many outputs the reference's moments count for.
 CANDIDATES = (
@@ -62,6 +73,43 @@ class Rung:
     images: Task
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What the target answers with, which the attacker knows and does to his shadows' outputs as well.
+
+    Attributes:
+        form: "logits" or "probabilities"; of these the attacker takes logarithms.
+        number: how probabilities are written, "float32" or "float16".
+        decimals: kept by rounding; None for all.
+        k: how many of the largest outputs are shown; the others are zero.
+    """
+
+    form: str = "logits"
+    number: str = "float32"
+    decimals: int | None = None
+    k: int = 10
+
+    @property
+    def row(self) -> str:
+        """Its name in tables."""
+        name = self.form + (f", {self.number}" if self.number != "float32" else "")
+        if self.decimals is not None:
+            return f"{name}, {self.decimals} decimals"
+        return name + (f", k={self.k}" if self.k < 10 else "")
+
+
+DEFENCES = (
+    Answer(),
+    *(Answer(decimals=decimals) for decimals in (4, 3, 2, 1, 0)),
+    *(Answer(k=k) for k in (7, 5, 3, 2, 1)),
+    Answer("probabilities"),
+    Answer("probabilities", "float16"),
+    *(Answer("probabilities", decimals=decimals) for decimals in (4, 3, 2, 1, 0)),
+)
+DEFENDED_SHADOWS = 2  # of the pool that attacks each of them
+DEFENDED_CANDIDATES = (("none", 10.0), ("diagonal", 10.0), ("covariance", 10.0))
+
+
 def pool_sizes(largest: int) -> list[int]:
     """1, 2, 4, ... shadows up to the largest pool, which is always one of them."""
     sizes = [1]
@@ -75,29 +123,57 @@ class Ladder:
 
     Args:
         replicate: any; its protocol does not matter, and its ``ladder_`` sizes take the place of those of the attack.
+        answer: what the target and all shadows answer with.
+        largest: shadows of the largest pool; ``ladder_shadows`` by default.
+        candidates: alignments to choose from.
     """
 
-    def __init__(self, replicate: Replicate) -> None:
+    def __init__(
+        self,
+        replicate: Replicate,
+        answer: Answer = DEFENCES[0],
+        *,
+        largest: int | None = None,
+        candidates: tuple[tuple[str, float], ...] = CANDIDATES,
+    ) -> None:
         study = replicate.study
         sizes = {
             "attack_training": study.ladder_images,
             "attack_validation": study.ladder_test,
             "attack_test": study.ladder_test,
             "inverse_epochs": study.ladder_epochs,
-            "protocol": CODE.model_copy(update={"inverse_hidden": "relu"}),
+            "protocol": CODE.model_copy(update={"inverse_hidden": "relu", "outputs": answer.form}),
         }
         self.own = replace(replicate, study=study.model_copy(update=sizes))
-        self.largest = study.ladder_shadows
+        self.answer, self.candidates = answer, candidates
+        self.largest = largest or study.ladder_shadows
         self.most_epochs = study.ladder_epochs * self.largest  # for as many updates with one classifier's outputs
 
     # --- outputs and their alignment ---
 
+    def shown(self, role: str, split: str, images: int | None = None) -> Task:
+        """What a classifier shows of its outputs."""
+        exact, answer = self.own.outputs(role, split, images=images), self.answer
+        if answer.decimals is not None:
+            return Task("defended", {"defence": "round", "decimals": answer.decimals}, {"outputs": exact})
+        if answer.k < 10:
+            return Task("defended", {"defence": "truncate", "k": answer.k, "fill": "zero"}, {"outputs": exact})
+        return exact
+
+    def outputs(self, role: str, split: str, images: int | None = None) -> Task:
+        """The same as an attack takes it."""
+        shown, answer = self.shown(role, split, images), self.answer
+        if answer.form == "logits":
+            return shown
+        parameters = {"number": answer.number, "decimals": answer.decimals}
+        return Task("log_probabilities", parameters, {"outputs": shown})
+
     def answers(self, number: int, split: str) -> Task:
         """What shadow ``number`` says of one of the attacker's sets; number 0 is M_S."""
-        return self.own.outputs(f"shadow {number}" if number else "shadow", split)
+        return self.outputs(f"shadow {number}" if number else "shadow", split)
 
     def attacked(self) -> Task:
-        return self.own.outputs("target", "test")
+        return self.outputs("target", "test")
 
     def aligned(self, outputs: Task, alignment: tuple[str, float] | None = None, **named: Task | int) -> Task:
         """Outputs aligned to those of M_S on D_S^T, as named or, for None, as the held-out shadows choose."""
@@ -164,7 +240,7 @@ class Ladder:
     def choice(self) -> Task:
         """Scores of every alignment with one shadow, for each other shadow in the place of the target."""
         rows = {}
-        for method, prior in CANDIDATES:
+        for method, prior in self.candidates:
             model = self.one_shadow((method, prior))
             for number in range(1, self.largest + 1):
                 label = {"row": "one shadow", "method": method, "prior": prior, "held_out": number}
@@ -191,7 +267,7 @@ class Ladder:
 
     def rungs(self) -> Iterator[Rung]:
         """Every row of the ladder, from the least access to the most, then variants and a ceiling."""
-        yield from self._label_rungs()
+        yield from self.label_rungs()
         yield from self._shadow_rungs()
         yield from self._query_rungs()
         yield from self._white_box_rungs()
@@ -200,7 +276,7 @@ class Ladder:
     def _access(self, **named: Any) -> Access:
         return Access(auxiliary=self.own.study.attack_training, **named)
 
-    def _label_rungs(self) -> Iterator[Rung]:
+    def label_rungs(self) -> Iterator[Rung]:
         access = self._access(label_only=True)
         yield Rung("baseline: class average", access, self.own.baseline("class average", "target", "test"))
         yield Rung("label only", access, self.own.baseline("SSIM-optimal class image", "target", "test"))
@@ -221,7 +297,7 @@ class Ladder:
     def _query_rungs(self) -> Iterator[Rung]:
         study = self.own.study
         for budget in (budget for budget in BUDGETS if budget <= study.attack_training):
-            answers = self.own.outputs("target", "shadow_train", images=budget)
+            answers = self.outputs("target", "shadow_train", images=budget)
             parts = [*self.pool(self.largest), self.aligned(answers, seen=self.attacked())]
             access = self._access(shadows=self.largest, outputs=study.attack_test, queries=budget)
             images = self.reconstructed(self.inverse_model(parts), self.aligned(self.attacked()))
@@ -232,7 +308,7 @@ class Ladder:
         access = self._access(queries=study.attack_training, weights=True)
         gradient = self.own.reconstructions(self.attacked(), "test", through="target")
         yield Rung("white box, X~", access, gradient)
-        model = self.inverse_model([self.own.outputs("target", "shadow_train")], epochs=self.most_epochs)
+        model = self.inverse_model([self.outputs("target", "shadow_train")], epochs=self.most_epochs)
         yield Rung("white box", access, self.reconstructed(model, self.attacked()))
 
     def _alignment_rows(self) -> Iterator[Rung]:
@@ -246,11 +322,11 @@ class Ladder:
             access = self._access(shadows=1, outputs=few)
             yield Rung(f"alignment: covariance, {few} outputs", access, self.reconstructed(model, outputs))
         other = min(count, OTHER_OUTPUTS)
-        seen = self.own.outputs("target", "target_validation", images=other)
+        seen = self.outputs("target", "target_validation", images=other)
         outputs = self.aligned(self.attacked(), ("covariance", PRIOR), seen=seen)
         access = self._access(shadows=1, outputs=other)
         yield Rung("alignment: covariance, other outputs", access, self.reconstructed(model, outputs))
-        own = self.reconstructed(model, self.own.outputs("shadow", "test"))
+        own = self.reconstructed(model, self.outputs("shadow", "test"))
         yield Rung("ceiling: own outputs", self._access(shadows=1), own)
 
     # --- tables ---
@@ -265,3 +341,29 @@ class Ladder:
 def pool_row(count: int) -> str:
     """The name of the rung with so many aligned shadows."""
     return "one shadow, aligned" if count == 1 else f"{count} shadows, aligned"
+
+
+# --- defences, against an attacker who aligns, pools, and trains through them ----------------------------------------
+
+
+def _against(replicate: Replicate, answer: Answer) -> Ladder:
+    return Ladder(replicate, answer, largest=DEFENDED_SHADOWS, candidates=DEFENDED_CANDIDATES)
+
+
+def defence_rows(replicate: Replicate) -> Task:
+    """Scores of the aligned pool against every form of answer, and of the label alone."""
+    rows = [(rung.row, rung.images) for rung in Ladder(replicate).label_rungs()]
+    for answer in DEFENCES:
+        ladder = _against(replicate, answer)
+        model = ladder.inverse_model(ladder.pool(DEFENDED_SHADOWS))
+        rows.append((answer.row, ladder.reconstructed(model, ladder.aligned(ladder.attacked()))))
+    own = Ladder(replicate).own
+    labels = ({"row": row, "split": "test", "inverse_seed": 0} for row, _ in rows)
+    return own.score_table((label, "target", images) for label, (_, images) in zip(labels, rows, strict=True))
+
+
+def defence_utility(replicate: Replicate) -> Task:
+    """What every form of answer leaves to those whom the target serves."""
+    shown = {answer.row: _against(replicate, answer).shown("target", "test") for answer in DEFENCES}
+    forms = {answer.row: [answer.form, answer.number] for answer in DEFENCES}
+    return Task("utility", {"forms": forms, "split": "test"}, {"splits": replicate.splits(), **shown})

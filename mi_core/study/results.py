@@ -19,7 +19,7 @@ from mi_core.study.statistics import t_interval
 from mi_core.study.store import Store
 
 __all__ = [
-    "LADDER",
+    "OWN_TABLES",
     "PUBLISHED",
     "Results",
     "as_csv",
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 PUBLISHED = "published"
-LADDER = "ladder"  # a table of scores that the thesis does not have
+OWN_TABLES = ("ladder", "defences")  # of scores, that the thesis does not have
 CSV_COLUMNS = ["table", "row", "split", "metric", "mean", "std", "n", "published_mean", "published_std"]
 
 
@@ -91,9 +91,9 @@ class Results:
         return pd.concat([frame.assign(replicate=number) for number, frame in frames.items()]).pipe(_replicate_first)
 
     def table(self, number: int | str) -> pd.DataFrame:
-        """Table ``number`` of the thesis, ours beside published, or "ladder"; see ``summarise``."""
+        """Table ``number`` of the thesis, ours beside published, or one of ``OWN_TABLES``; see ``summarise``."""
         if number not in self._tables:
-            self._tables[number] = summarise(number, self.frame(f"table{number}" if number != LADDER else LADDER))
+            self._tables[number] = summarise(number, self.frame(number if number in OWN_TABLES else f"table{number}"))
         return self._tables[number]
 
     def has(self, experiment: str) -> bool:
@@ -282,7 +282,7 @@ def summarise(table: int | str, frame: pd.DataFrame) -> pd.DataFrame:
     replicate 0, which is what the thesis prints (NaN for one seed).
 
     Args:
-        table: 1 to 6, or "ladder", of which nothing is published.
+        table: 1 to 6, or one of ``OWN_TABLES``, of which nothing is printed.
         frame: what ``Results.frame`` gives for it.
     Returns:
         Columns table, row, split, metric, mean, std, n, published_mean, published_std, half_width (of Student's 95 %
@@ -292,7 +292,7 @@ def summarise(table: int | str, frame: pd.DataFrame) -> pd.DataFrame:
     """
     keys = ["row", "split", "metric"]
     ours = spread(_seed_means(table, frame))
-    printed = published_table(1)[:0] if table == LADDER else published_table(table)
+    printed = published_table(1)[:0] if table in OWN_TABLES else published_table(table)
     printed = printed.rename(columns={"mean": "published_mean", "std": "published_std"})
     joined = printed.merge(ours, on=keys, how="outer").assign(table=table)
     order = {key: place for place, key in enumerate(dict.fromkeys([*ours["row"], *printed["row"]]))}

@@ -9,14 +9,14 @@ from mi_core.study.leakage import measured
 from mi_core.study.overview import kind_of
 from mi_core.study.parameters import Study
 from mi_core.study.replicate import Replicate
-from mi_core.study.results import LADDER, Results
+from mi_core.study.results import Results
 
-__all__ = ["access_frame", "choice_frame", "pool_rows", "rows_of", "transfer_frame"]
+__all__ = ["access_frame", "choice_frame", "pool_rows", "rows_of", "transfer_frame", "utility_frame"]
 
 
-def rows_of(results: Results) -> pd.DataFrame:
-    """Every row of the ladder, one line an image: what ``mi_core.study.leakage.measured`` gives, and kind."""
-    frame = measured(results.frame(LADDER))
+def rows_of(results: Results, experiment: str = "ladder") -> pd.DataFrame:
+    """Every row of the ladder or of the defences, one line an image: what ``measured`` gives, and kind."""
+    frame = measured(results.frame(experiment))
     return frame.assign(kind=frame["row"].map(kind_of))
 
 
@@ -55,3 +55,10 @@ def transfer_frame(results: Results) -> pd.DataFrame:
     by_shadow = results.frame("ladder_predictions").groupby("row", sort=False)["ssim"]
     found = by_shadow.agg(predicted="mean", lowest="min", highest="max")
     return found.assign(transferred=rows_of(results).groupby("row")["ssim"].mean()).reset_index()
+
+
+def utility_frame(results: Results) -> pd.DataFrame:
+    """Means over replicates of what each form of answer is worth to a user: one line a row, one column a metric."""
+    frame = results.frame("defences_utility")
+    wide = frame.pivot_table(index="row", columns="metric", values="value", sort=False)
+    return wide.rename_axis(columns=None)

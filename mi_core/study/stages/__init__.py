@@ -28,7 +28,14 @@ from mi_core.study.stages.classifiers import (
     splits,
 )
 from mi_core.study.stages.common import choose_device, choose_precision, keep_freed_memory
-from mi_core.study.stages.ladder import aligned, auxiliary_scores, held_out_table, pooled_inverse_model
+from mi_core.study.stages.ladder import (
+    aligned,
+    auxiliary_scores,
+    held_out_table,
+    log_probabilities,
+    pooled_inverse_model,
+    utility,
+)
 from mi_core.study.stages.scoring import agreement, features, gallery, score_table, scores, starts
 
 __all__ = [
@@ -54,6 +61,7 @@ __all__ = [
     "inverse_model",
     "inverse_reconstructions",
     "keep_freed_memory",
+    "log_probabilities",
     "optimal_images",
     "outputs",
     "pooled_inverse_model",
@@ -64,4 +72,5 @@ __all__ = [
     "search_trial",
     "splits",
     "starts",
+    "utility",
 ]

@@ -4,13 +4,15 @@ import numpy as np
 import pandas as pd
 import torch
 
+from mi_core.attacks.activations import logits_from_probabilities
 from mi_core.attacks.alignment import align_outputs, pool_outputs
 from mi_core.attacks.inverse import fit_inverse_model
+from mi_core.metrics import calibration_error
 from mi_core.study.graph import Context
 from mi_core.study.stages.common import Inputs, Parameters, TimedCheckpoint, load_split, score_pairs, state_arrays
 from mi_core.study.store import Value
 
-__all__ = ["aligned", "auxiliary_scores", "held_out_table", "pooled_inverse_model"]
+__all__ = ["aligned", "auxiliary_scores", "held_out_table", "log_probabilities", "pooled_inverse_model", "utility"]
 
 
 def aligned(parameters: Parameters, inputs: Inputs, context: Context) -> Value:
@@ -60,4 +62,36 @@ def held_out_table(parameters: Parameters, inputs: Inputs, context: Context) -> 
     rows = []
     for name, label in parameters["rows"].items():
         rows.append(label | {metric: float(values[0]) for metric, values in inputs[name].items()})
+    return pd.DataFrame(rows)
+
+
+def log_probabilities(parameters: Parameters, inputs: Inputs, context: Context) -> Value:
+    """Logarithms of probabilities as they were written, centred; zeros count as half of the smallest that is not."""
+    written = _written(inputs["outputs"]["outputs"], parameters["number"])
+    decimals = parameters["decimals"]
+    smallest = (
+        {"float32": 2.0**-149, "float16": 2.0**-24}[parameters["number"]] if decimals is None else 10.0**-decimals
+    )
+    logits = logits_from_probabilities(torch.from_numpy(written).double(), floor=smallest / 2)
+    return {"outputs": logits.float().numpy()}
+
+
+def _written(probabilities: np.ndarray, number: str) -> np.ndarray:
+    return probabilities.astype(number).astype(np.float32).clip(0, 1)
+
+
+def utility(parameters: Parameters, inputs: Inputs, context: Context) -> Value:
+    """Accuracy, calibration error and the share of distinct answers that each form of answer leaves."""
+    rows = []
+    for name, (form, number) in parameters["forms"].items():
+        shown = torch.from_numpy(inputs[name]["outputs"])
+        shown = torch.from_numpy(_written(shown.numpy(), number)) if form == "probabilities" else shown
+        confidence = shown if form == "probabilities" else shown.softmax(1)
+        labels = load_split(inputs, parameters["split"], len(shown)).labels
+        measured = {
+            "accuracy": float((shown.argmax(1) == labels).double().mean()),
+            "calibration error": calibration_error(confidence, labels),
+            "distinct answers": len(shown.unique(dim=0)) / len(shown),
+        }
+        rows += [{"row": name, "metric": metric, "value": value} for metric, value in measured.items()]
     return pd.DataFrame(rows)
