@@ -19,7 +19,15 @@ from mi_core.study.locations import data_folder, open_store, published_folder
 from mi_core.study.manifest import publish as publish_profile
 from mi_core.study.manifest import publishable
 from mi_core.study.parameters import PROFILES, Protocol, Study
-from mi_core.study.results import PUBLISHED, as_csv, estimate, open_results, parse_table, results_of_notebook
+from mi_core.study.results import (
+    OWN_TABLES,
+    PUBLISHED,
+    as_csv,
+    estimate,
+    open_results,
+    parse_table,
+    results_of_notebook,
+)
 
 __all__ = ["main"]
 
@@ -86,7 +94,7 @@ def run(
     parameters: tuple[tuple[str, str], ...],
     store: Path | None,
 ) -> None:
-    """Compute what is missing, but for what has a budget of its own: --only comparison, --only precision.
+    """Compute what is missing. What has a budget of its own (comparison, precision, ladder, defences) only where named.
 
     Can be killed at any moment; the same command goes on where it was.
     """
@@ -153,8 +161,8 @@ def table(table: str, profile: str, csv: bool, parameters: tuple[tuple[str, str]
     """Print a table of the thesis, ours beside the published numbers. Computes nothing."""
     name = parse_table(table)
     results = open_results(profile, _changes(parameters), store=store, compute=False)
-    if name.startswith("table"):
-        text = as_csv(results.table(int(name.removeprefix("table"))))
+    if name in OWN_TABLES or name.startswith("table"):
+        text = as_csv(results.table(name if name in OWN_TABLES else int(name.removeprefix("table"))))
     else:
         text = results.frame(name).drop(columns="pixels", errors="ignore").to_csv(index=False, float_format="%.6g")
     if csv:

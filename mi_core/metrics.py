@@ -18,6 +18,7 @@ from mi_core.data import CLASSES
 __all__ = [
     "SSIM_WINDOW",
     "Ranks",
+    "calibration_error",
     "confusion",
     "euclidean_distances",
     "mse_per_image",
@@ -254,6 +255,31 @@ def weighted_f1(labels: Tensor, predictions: Tensor) -> float:
     """
     _check_labels(labels, predictions)
     return float(f1_score(labels.numpy(force=True), predictions.numpy(force=True), average="weighted", zero_division=0))
+
+
+def calibration_error(probabilities: Tensor, labels: Tensor, *, bins: int = 15) -> float:
+    """Expected calibration error: how far confidence and accuracy are apart, in bins of equal width.
+
+    Args:
+        probabilities: (n, c) in [0, 1]; the largest of a row is its confidence.
+        labels: (n,) int64, true classes.
+        bins: of the confidence.
+    Returns:
+        The mean over images of the distance between mean confidence and accuracy of an image's bin, in [0, 1].
+    Raises:
+        ValueError: lengths that do not fit, or no images.
+    Source: Guo et al. 2017, with 15 bins.
+    """
+    if probabilities.ndim != 2 or len(probabilities) != len(labels) or len(labels) == 0:
+        raise ValueError(
+            "`probabilities` must be (n, c), as many as `labels`, with n > 0; "
+            f"got {tuple(probabilities.shape)} and {len(labels)} labels"
+        )
+    confidence, predicted = probabilities.double().max(1)
+    excess = confidence - (predicted == labels).double()
+    places = (confidence * bins).long().clamp(max=bins - 1)
+    sums = torch.zeros(bins, dtype=torch.float64).index_add_(0, places, excess)
+    return float(sums.abs().sum() / len(labels))
 
 
 def confusion(labels: Tensor, predictions: Tensor) -> np.ndarray:

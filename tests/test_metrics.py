@@ -7,6 +7,7 @@ from sklearn.metrics import f1_score
 from mi_core import metrics
 from mi_core.metrics import (
     Ranks,
+    calibration_error,
     confusion,
     euclidean_distances,
     mse_per_image,
@@ -413,3 +414,14 @@ def test_ranks_refuse_lengths_that_do_not_fit(line_up):
         rank_within_class(points, candidates[:2], labels[:2])
     with pytest.raises(ValueError, match="must be alike"):
         rank_within_class(points.expand(3, 2), candidates, labels)
+
+
+def test_calibration_error_by_hand_and_its_refusal():
+    probabilities = torch.tensor([[0.8, 0.2], [0.8, 0.2], [0.3, 0.7], [1.0, 0.0]])
+    labels = torch.tensor([0, 1, 1, 0])
+    # bins: 0.8 twice (right once), 0.7 once (right), 1.0 once (right)
+    assert calibration_error(probabilities, labels) == pytest.approx((abs(1.6 - 1) + abs(0.7 - 1) + 0) / 4)
+    assert calibration_error(torch.eye(2), torch.tensor([0, 1])) == 0
+    assert calibration_error(torch.eye(2), torch.tensor([1, 0])) == 1
+    with pytest.raises(ValueError, match=r"as many as `labels`, with n > 0; got \(4, 2\) and 3 labels"):
+        calibration_error(probabilities, labels[:3])

@@ -85,6 +85,10 @@ MOVED = {
     "search_coarse": (3, SEARCH),
     "search_fine": (2, SEARCH),
     "search_images": (64, {"outputs"} | SEARCH),
+    "ladder_images": (96, set()),  # the ladder is on request; see test_ladder.py
+    "ladder_test": (64, set()),
+    "ladder_epochs": (2, set()),
+    "ladder_shadows": (3, set()),
     "precision": ("float32", EVERYTHING - DATA),
     "device": ("cpu", set()),
     "data_term": ("cross_entropy", GRADIENT | SEARCH),

@@ -60,7 +60,9 @@ def show_table(results: Results, number: int) -> HTML:
     return HTML(compare(summary).to_html() + note + csv_link(as_csv(summary), f"table{number}"))
 
 
-def show_measures(results: Results, rows: pd.DataFrame, measures: Sequence[str], name: str) -> HTML:
+def show_measures(
+    results: Results, rows: pd.DataFrame, measures: Sequence[str], name: str, experiment: str = "table4"
+) -> HTML:
     """Several measures of every distinct row on D_F, with what each measure means and a link to the CSV.
 
     Args:
@@ -68,12 +70,13 @@ def show_measures(results: Results, rows: pd.DataFrame, measures: Sequence[str],
         rows: what ``mi_core.study.overview.rows_on_test`` gives.
         measures: keys of ``mi_core.study.leakage.MEASURES``.
         name: unique identifier of the table on its page.
+        experiment: where the rows come from, for the note on their scale.
     """
     summary = summarise_measures(rows, measures)
     meanings = "".join(
         f"<li><b>{escape(MEASURES[key].title)}</b>: {escape(MEASURES[key].meaning)}</li>" for key in measures
     )
-    note = f'<p class="scale">Here: {results.note("table4")}. {_spread_note(summary)}</p>'
+    note = f'<p class="scale">Here: {results.note(experiment)}. {_spread_note(summary)}</p>'
     text = summary[["row", "metric", "mean", "half_width", "n"]].to_csv(index=False, float_format="%.6g")
     table = measure_table(summary, measures, name).to_html()
     return HTML(f'{table}{note}<ul class="meanings">{meanings}</ul>{csv_link(text, name)}')

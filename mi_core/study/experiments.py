@@ -5,6 +5,7 @@ from typing import Any
 
 from mi_core.study.comparison import comparison_rows, plain_rows
 from mi_core.study.graph import Task
+from mi_core.study.ladder import Ladder, defence_rows, defence_utility
 from mi_core.study.parameters import CODE, Study
 from mi_core.study.replicate import COMBINATIONS, EXACT, HEADS, SHADOW_MARK, STARTS, TRUNCATIONS, Replicate
 
@@ -20,7 +21,16 @@ __all__ = [
     "replicates",
 ]
 
-ON_REQUEST = ("comparison", "precision")  # with budgets of their own: computed only where they are asked for by name
+# These have budgets of their own: computed only where they are asked for by name.
+ON_REQUEST = (
+    "comparison",
+    "precision",
+    "ladder",
+    "ladder_choice",
+    "ladder_predictions",
+    "defences",
+    "defences_utility",
+)
 
 
 # --- tables --------------------------------------------------------------------------------------------------------
@@ -130,6 +140,11 @@ EXPERIMENTS: dict[str, Callable[[Replicate], Task]] = {
     "gallery": _gallery,
     "comparison": _comparison,
     "precision": _precision,
+    "ladder": lambda replicate: Ladder(replicate).table(),
+    "ladder_choice": lambda replicate: Ladder(replicate).choice(),
+    "ladder_predictions": lambda replicate: Ladder(replicate).predictions(),
+    "defences": defence_rows,
+    "defences_utility": defence_utility,
 }
 
 

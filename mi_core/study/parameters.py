@@ -100,6 +100,10 @@ class Study(BaseModel):
     search_coarse: int = Field(20, ge=1, le=20, description="coarse draws of the search of lambda, at most")
     search_fine: int = Field(10, ge=1, le=10, description="fine draws of the search, at most")
     search_images: int = Field(320, ge=32, le=320, description="images of each draw, at most")
+    ladder_images: int = Field(10_000, ge=32, le=10_000, description="images of D_S^T that the ladder's attackers have")
+    ladder_test: int = Field(1340, ge=32, le=1340, description="images of D_F that the ladder attacks")
+    ladder_epochs: int = Field(4, ge=1, le=1000, description="epochs of the ladder's inverse models")
+    ladder_shadows: int = Field(16, ge=2, le=16, description="shadows of the largest pool; one more is held out")
     protocol: Protocol = Field(CODE, description="choices on which text and code of the thesis differ")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where to compute")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
@@ -126,6 +130,10 @@ PROFILES: dict[str, Study] = {
         search_coarse=2,
         search_fine=1,
         search_images=32,
+        ladder_images=64,
+        ladder_test=32,
+        ladder_epochs=1,
+        ladder_shadows=2,
     ),
     "quick": Study(
         replicates=1,
@@ -143,6 +151,9 @@ PROFILES: dict[str, Study] = {
         search_coarse=6,
         search_fine=3,
         search_images=32,
+        ladder_images=2000,
+        ladder_test=500,
+        ladder_shadows=4,
     ),
     "standard": Study(
         inverse_seeds=1,
@@ -152,6 +163,7 @@ PROFILES: dict[str, Study] = {
         attack_validation=500,
         steps=50,
         evaluation_epochs=3,
+        ladder_shadows=4,
     ),
     "paper": Study(),
 }

@@ -90,9 +90,9 @@ class Replicate:
         return Task("auxiliary", {}, {"splits": self.splits()})
 
     def classifier(self, role: str) -> Task:
-        return self._train_classifier(
-            role, "M_T" if role == "target" else "M_S", "None", True, "classifier_images", "classifier_epochs"
-        )
+        """M_T ("target"), M_S ("shadow"), or a further shadow ("shadow 3") with initial weights of its own."""
+        name = "M_T" if role == "target" else role.replace("shadow", "M_S")
+        return self._train_classifier(role.split()[0], name, "None", True, "classifier_images", "classifier_epochs")
 
     def head(self, activation: str, dropout: bool) -> Task:
         return self._train_classifier("target", "head", activation, dropout, "head_images", "head_epochs")
@@ -138,11 +138,13 @@ class Replicate:
         sizes = {"shadow_validation": study.attack_validation, "test": study.attack_test}
         return sizes.get(split, study.attack_training)
 
-    def reconstructions(self, outputs: Task, split: str, start: str = "class_average") -> Task:
+    def reconstructions(
+        self, outputs: Task, split: str, start: str = "class_average", *, through: str = "shadow"
+    ) -> Task:
         parameters = {**self._gradient_parameters(), "start": start, "split": split}
         if start == "random":
             parameters["stream"] = self.stream
-        inputs = {"shadow": self.classifier("shadow"), "auxiliary": self.auxiliary(), "outputs": outputs}
+        inputs = {"shadow": self.classifier(through), "auxiliary": self.auxiliary(), "outputs": outputs}
         if self.study.protocol.regularisers == "thesis":
             parameters["regularisers"] = list(THESIS_REGULARISERS)
         else:

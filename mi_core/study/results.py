@@ -20,6 +20,7 @@ from mi_core.study.statistics import t_interval
 from mi_core.study.store import Store, Value
 
 __all__ = [
+    "OWN_TABLES",
     "PUBLISHED",
     "Results",
     "as_csv",
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 PUBLISHED = "published"
+OWN_TABLES = ("ladder", "defences")  # of scores, that the thesis does not have
 CSV_COLUMNS = ["table", "row", "split", "metric", "mean", "std", "n", "published_mean", "published_std"]
 
 
@@ -64,7 +66,7 @@ class Results:
         device, precision = (study.device, study.precision) if study else ("auto", "auto")
         self.runner = Runner(store, device=device, precision=precision)
         self._frames: dict[str, pd.DataFrame] = {}
-        self._tables: dict[int, pd.DataFrame] = {}
+        self._tables: dict[int | str, pd.DataFrame] = {}
         self._means: dict[int, pd.DataFrame] = {}
 
     def profile(self, experiment: str) -> str:
@@ -99,10 +101,10 @@ class Results:
             return {number: self.store.load(path)[0] for number, path in found.items()}
         return {number: self.runner.value(task) for number, task in self._complete(experiment).items()}
 
-    def table(self, number: int) -> pd.DataFrame:
-        """Table ``number`` of the thesis, ours beside published; see ``summarise``."""
+    def table(self, number: int | str) -> pd.DataFrame:
+        """Table ``number`` of the thesis, ours beside published, or one of ``OWN_TABLES``; see ``summarise``."""
         if number not in self._tables:
-            self._tables[number] = summarise(number, self.frame(f"table{number}"))
+            self._tables[number] = summarise(number, self.frame(number if number in OWN_TABLES else f"table{number}"))
         return self._tables[number]
 
     def has(self, experiment: str) -> bool:
@@ -284,7 +286,7 @@ def parse_table(text: str) -> str:
     return name
 
 
-def summarise(table: int, frame: pd.DataFrame) -> pd.DataFrame:
+def summarise(table: int | str, frame: pd.DataFrame) -> pd.DataFrame:
     """Mean and spread of each row of a table, the published numbers beside them.
 
     Images are averaged first, then inverse seeds, then replicates; ``std`` is the sample standard deviation over
@@ -292,7 +294,7 @@ def summarise(table: int, frame: pd.DataFrame) -> pd.DataFrame:
     replicate 0, which is what the thesis prints (NaN for one seed).
 
     Args:
-        table: 1 to 6.
+        table: 1 to 6, or one of ``OWN_TABLES``, of which nothing is printed.
         frame: what ``Results.frame`` gives for it.
     Returns:
         Columns table, row, split, metric, mean, std, n, published_mean, published_std, half_width (of Student's 95 %
@@ -302,10 +304,11 @@ def summarise(table: int, frame: pd.DataFrame) -> pd.DataFrame:
     """
     keys = ["row", "split", "metric"]
     ours = spread(_seed_means(table, frame))
-    printed = published_table(table).rename(columns={"mean": "published_mean", "std": "published_std"})
+    printed = published_table(1)[:0] if table in OWN_TABLES else published_table(table)
+    printed = printed.rename(columns={"mean": "published_mean", "std": "published_std"})
     joined = printed.merge(ours, on=keys, how="outer").assign(table=table)
     order = {key: place for place, key in enumerate(dict.fromkeys([*ours["row"], *printed["row"]]))}
-    metrics = TABLE_METRICS[table] if table <= 2 else list(MEASURES)
+    metrics = TABLE_METRICS[table] if table in (1, 2) else list(MEASURES)
     place = joined["row"].map(order), joined["metric"].map(metrics.index)
     joined = joined.assign(row_place=place[0], metric_place=place[1]).sort_values(
         ["row_place", "split", "metric_place"]
@@ -336,9 +339,9 @@ def _half_width(values: pd.Series) -> float:
     return math.nan if values.isna().any() else t_interval(values).half_width
 
 
-def _seed_means(table: int, frame: pd.DataFrame) -> pd.Series:
+def _seed_means(table: int | str, frame: pd.DataFrame) -> pd.Series:
     """Means over images by row, split, metric, replicate and inverse seed."""
-    values = frame.assign(inverse_seed=0) if table <= 2 else row_means(frame)
+    values = frame.assign(inverse_seed=0) if table in (1, 2) else row_means(frame)
     return values.groupby(["row", "split", "metric", "replicate", "inverse_seed"], sort=False)["value"].mean()
 
 

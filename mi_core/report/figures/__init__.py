@@ -6,6 +6,7 @@ is shown or saved here, and nothing is computed beyond means, shares and quantil
 
 from mi_core.report.figures.cost import growth_lines
 from mi_core.report.figures.data import class_histograms, confusion_matrices, search_scatter, training_curves
+from mi_core.report.figures.ladder import transfer_scatter
 from mi_core.report.figures.leakage import detection_curve, leakage_scatter
 from mi_core.report.figures.pictures import select_images, start_grid, strip, with_label_only
 from mi_core.report.figures.scores import class_heatmap, head_comparison, score_comparison, score_distributions
@@ -29,6 +30,7 @@ __all__ = [
     "start_grid",
     "strip",
     "training_curves",
+    "transfer_scatter",
     "variance_bars",
     "with_label_only",
 ]

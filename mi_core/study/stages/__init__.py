@@ -28,13 +28,23 @@ from mi_core.study.stages.classifiers import (
     splits,
 )
 from mi_core.study.stages.common import choose_device, choose_precision, keep_freed_memory
+from mi_core.study.stages.ladder import (
+    aligned,
+    auxiliary_scores,
+    held_out_table,
+    log_probabilities,
+    pooled_inverse_model,
+    utility,
+)
 from mi_core.study.stages.scoring import agreement, features, gallery, score_table, scores, starts
 
 __all__ = [
     "activations",
     "agreement",
+    "aligned",
     "architecture",
     "auxiliary",
+    "auxiliary_scores",
     "baseline",
     "choose_device",
     "choose_precision",
@@ -47,11 +57,14 @@ __all__ = [
     "evaluation_model",
     "features",
     "gallery",
+    "held_out_table",
     "inverse_model",
     "inverse_reconstructions",
     "keep_freed_memory",
+    "log_probabilities",
     "optimal_images",
     "outputs",
+    "pooled_inverse_model",
     "reconstructions",
     "score_table",
     "scores",
@@ -59,4 +72,5 @@ __all__ = [
     "search_trial",
     "splits",
     "starts",
+    "utility",
 ]

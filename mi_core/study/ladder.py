@@ -1,0 +1,369 @@
+"""The ladder of threat models: what each attacker has, and what he makes of the same outputs of the target.
+
+Every rung attacks the first images of D_F through what the target answers for them. A rung says in an ``Access`` what
+else it takes from the target; all other knowledge is the attacker's own data and the shadows that he trains on them.
+The inverse models of the ladder have ReLU and no dropout, and see the same number of images an epoch for a shadow.
+Choices among alignments are made on shadows that are held out, never on the target.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mi_core.study.graph import Task
+from mi_core.study.parameters import CODE
+from mi_core.study.replicate import INVERSE_SECONDS, Replicate
+
+__all__ = [
+    "CANDIDATES",
+    "DEFENCES",
+    "Access",
+    "Answer",
+    "Ladder",
+    "Rung",
+    "defence_rows",
+    "defence_utility",
+    "pool_row",
+    "pool_sizes",
+]
+
+# Alignments to choose from: method, and how many outputs the reference's moments count for.
+CANDIDATES = (
+    ("none", 10.0),
+    ("standardised", 10.0),
+    ("diagonal", 10.0),
+    ("transport", 10.0),
+    ("covariance", 3.0),
+    ("covariance", 10.0),
+    ("covariance", 30.0),
+)
+PRIOR = 10.0  # of the rows that name their method
+FEW_OUTPUTS = (10, 100)
+BUDGETS = (10, 100, 1000, 10_000)
+OTHER_OUTPUTS = 1320  # at most: the size of D_T^V
+
+
+@dataclass(frozen=True)
+class Access:
+    """What an attacker has of the target, and of his own.
+
+    Attributes:
+        label_only: whether he looks at nothing but the predicted class of an output.
+        outputs: how many unlabelled outputs of the target he has besides the one that he inverts; 0 for none.
+        queries: for how many of his own images the target answers.
+        weights: whether he has the target's weights.
+        shadows: how many classifiers he trains on his own images.
+        auxiliary: how many labelled images he has.
+    """
+
+    label_only: bool = False
+    outputs: int = 0
+    queries: int = 0
+    weights: bool = False
+    shadows: int = 0
+    auxiliary: int = 0
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A row of the ladder: its name, what its attacker has, and the reconstructions of D_F."""
+
+    row: str
+    access: Access
+    images: Task
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the target answers with, which the attacker knows and does to his shadows' outputs as well.
+
+    Attributes:
+        form: "logits" or "probabilities"; of these the attacker takes logarithms.
+        number: how probabilities are written, "float32" or "float16".
+        decimals: kept by rounding; None for all.
+        k: how many of the largest outputs are shown; the others are zero.
+    """
+
+    form: str = "logits"
+    number: str = "float32"
+    decimals: int | None = None
+    k: int = 10
+
+    @property
+    def row(self) -> str:
+        """Its name in tables."""
+        name = self.form + (f", {self.number}" if self.number != "float32" else "")
+        if self.decimals is not None:
+            return f"{name}, {self.decimals} decimals"
+        return name + (f", k={self.k}" if self.k < 10 else "")
+
+
+DEFENCES = (
+    Answer(),
+    *(Answer(decimals=decimals) for decimals in (4, 3, 2, 1, 0)),
+    *(Answer(k=k) for k in (7, 5, 3, 2, 1)),
+    Answer("probabilities"),
+    Answer("probabilities", "float16"),
+    *(Answer("probabilities", decimals=decimals) for decimals in (4, 3, 2, 1, 0)),
+)
+DEFENDED_SHADOWS = 2  # of the pool that attacks each of them
+DEFENDED_CANDIDATES = (("none", 10.0), ("diagonal", 10.0), ("covariance", 10.0))
+
+
+def pool_sizes(largest: int) -> list[int]:
+    """1, 2, 4, ... shadows up to the largest pool, which is always one of them."""
+    sizes = [1]
+    while sizes[-1] * 2 < largest:
+        sizes.append(sizes[-1] * 2)
+    return sizes + [largest] * (largest > 1)
+
+
+class Ladder:
+    """The tasks of the ladder in one replicate.
+
+    Args:
+        replicate: any; its protocol does not matter, and its ``ladder_`` sizes take the place of those of the attack.
+        answer: what the target and all shadows answer with.
+        largest: shadows of the largest pool; ``ladder_shadows`` by default.
+        candidates: alignments to choose from.
+    """
+
+    def __init__(
+        self,
+        replicate: Replicate,
+        answer: Answer = DEFENCES[0],
+        *,
+        largest: int | None = None,
+        candidates: tuple[tuple[str, float], ...] = CANDIDATES,
+    ) -> None:
+        study = replicate.study
+        sizes = {
+            "attack_training": study.ladder_images,
+            "attack_validation": study.ladder_test,
+            "attack_test": study.ladder_test,
+            "inverse_epochs": study.ladder_epochs,
+            "protocol": CODE.model_copy(update={"inverse_hidden": "relu", "outputs": answer.form}),
+        }
+        self.own = replace(replicate, study=study.model_copy(update=sizes))
+        self.answer, self.candidates = answer, candidates
+        self.largest = largest or study.ladder_shadows
+        self.most_epochs = study.ladder_epochs * self.largest  # for as many updates with one classifier's outputs
+
+    # --- outputs and their alignment ---
+
+    def shown(self, role: str, split: str, images: int | None = None) -> Task:
+        """What a classifier shows of its outputs."""
+        exact, answer = self.own.outputs(role, split, images=images), self.answer
+        if answer.decimals is not None:
+            return Task("defended", {"defence": "round", "decimals": answer.decimals}, {"outputs": exact})
+        if answer.k < 10:
+            return Task("defended", {"defence": "truncate", "k": answer.k, "fill": "zero"}, {"outputs": exact})
+        return exact
+
+    def outputs(self, role: str, split: str, images: int | None = None) -> Task:
+        """The same as an attack takes it."""
+        shown, answer = self.shown(role, split, images), self.answer
+        if answer.form == "logits":
+            return shown
+        parameters = {"number": answer.number, "decimals": answer.decimals}
+        return Task("log_probabilities", parameters, {"outputs": shown})
+
+    def answers(self, number: int, split: str) -> Task:
+        """What shadow ``number`` says of one of the attacker's sets; number 0 is M_S."""
+        return self.outputs(f"shadow {number}" if number else "shadow", split)
+
+    def attacked(self) -> Task:
+        return self.outputs("target", "test")
+
+    def aligned(self, outputs: Task, alignment: tuple[str, float] | None = None, **named: Task | int) -> Task:
+        """Outputs aligned to those of M_S on D_S^T, as named or, for None, as the held-out shadows choose."""
+        inputs = {"outputs": outputs, "reference": self.answers(0, "shadow_train")}
+        parameters: dict[str, Any] = {}
+        if alignment is None:
+            inputs["choice"] = self.choice()
+        else:
+            parameters |= {"method": alignment[0], "prior": alignment[1]}
+        inputs |= {name: value for name, value in named.items() if isinstance(value, Task)}
+        parameters |= {name: value for name, value in named.items() if not isinstance(value, Task)}
+        return Task("aligned", parameters, inputs, work=0.5)
+
+    # --- inverse models ---
+
+    def inverse_model(self, parts: list[Task], epochs: int | None = None) -> Task:
+        """M_I on the pooled outputs of some classifiers on D_S^T."""
+        study = self.own.study
+        parameters = {
+            "stream": self.own.stream,
+            "epochs": epochs or study.inverse_epochs,
+            "hidden": study.protocol.inverse_hidden,
+            "precision": study.precision,
+        }
+        seen = study.attack_training * len(parts) * parameters["epochs"]
+        inputs = {f"part {number}": part for number, part in enumerate(parts)}
+        return Task(
+            "pooled_inverse_model",
+            parameters,
+            {"auxiliary": self.own.auxiliary(), **inputs},
+            work=seen * INVERSE_SECONDS[False] / 2,
+        )
+
+    def pool(self, count: int, alignment: tuple[str, float] | None = None) -> list[Task]:
+        """Outputs on D_S^T of M_S, as they are, and of further shadows, aligned to it.
+
+        Standardising changes M_S's own outputs too.
+        """
+        first = self.answers(0, "shadow_train")
+        if alignment is not None and alignment[0] == "standardised":
+            first = self.aligned(first, alignment)
+        return [first, *(self.aligned(self.answers(number, "shadow_train"), alignment) for number in range(1, count))]
+
+    def reconstructed(self, inverse_model: Task, outputs: Task) -> Task:
+        parameters = {"combination": "O", "hidden": self.own.study.protocol.inverse_hidden}
+        return Task("inverse_reconstructions", parameters, {"inverse_model": inverse_model, "O": outputs}, work=1)
+
+    def one_shadow(self, alignment: tuple[str, float]) -> Task:
+        """The inverse model for an alignment with one shadow: all but one alignment leave M_S's outputs alone."""
+        return self.inverse_model(self.pool(1, alignment))
+
+    # --- held-out shadows: what the attacker can know beforehand ---
+
+    def held_out(self, inverse_model: Task, number: int, alignment: tuple[str, float] | None) -> Task:
+        """How well D_S^V comes back from what a shadow says of it that took no part in the attack."""
+        outputs = self.aligned(self.answers(number, "shadow_validation"), alignment)
+        inputs = {"auxiliary": self.own.auxiliary(), "images": self.reconstructed(inverse_model, outputs)}
+        return Task("auxiliary_scores", {"split": "shadow_validation"}, inputs, work=1)
+
+    def _held_out_table(self, rows: dict[str, tuple[dict[str, Any], Task]]) -> Task:
+        labels = {name: label for name, (label, _) in rows.items()}
+        return Task("held_out_table", {"rows": labels}, {name: task for name, (_, task) in rows.items()})
+
+    def choice(self) -> Task:
+        """Scores of every alignment with one shadow, for each other shadow in the place of the target."""
+        rows = {}
+        for method, prior in self.candidates:
+            model = self.one_shadow((method, prior))
+            for number in range(1, self.largest + 1):
+                label = {"row": "one shadow", "method": method, "prior": prior, "held_out": number}
+                rows[f"{method} {prior:g} {number}"] = (label, self.held_out(model, number, (method, prior)))
+        return self._held_out_table(rows)
+
+    def predictions(self) -> Task:
+        """What held-out shadows say of the rows of the ladder that take neither queries nor weights."""
+        first = self.inverse_model(self.pool(1))
+        rows: dict[str, tuple[Task, int, tuple[str, float] | None]] = {}
+        for method in ("none", "standardised", "diagonal", "transport", "covariance"):
+            row = {"none": "one shadow", "standardised": "one shadow, standardised"}.get(method, f"alignment: {method}")
+            rows[row] = (self.one_shadow((method, PRIOR)), 1, (method, PRIOR))
+        for count in pool_sizes(self.largest):
+            rows[pool_row(count)] = (self.inverse_model(self.pool(count)) if count > 1 else first, count, None)
+        table = {}
+        for row, (model, count, alignment) in rows.items():
+            for number in range(count, self.largest + 1):
+                label = {"row": row, "held_out": number}
+                table[f"{row} {number}"] = (label, self.held_out(model, number, alignment))
+        return self._held_out_table(table)
+
+    # --- rungs ---
+
+    def rungs(self) -> Iterator[Rung]:
+        """Every row of the ladder, from the least access to the most, then variants and a ceiling."""
+        yield from self.label_rungs()
+        yield from self._shadow_rungs()
+        yield from self._query_rungs()
+        yield from self._white_box_rungs()
+        yield from self._alignment_rows()
+
+    def _access(self, **named: Any) -> Access:
+        return Access(auxiliary=self.own.study.attack_training, **named)
+
+    def label_rungs(self) -> Iterator[Rung]:
+        access = self._access(label_only=True)
+        yield Rung("baseline: class average", access, self.own.baseline("class average", "target", "test"))
+        yield Rung("label only", access, self.own.baseline("SSIM-optimal class image", "target", "test"))
+
+    def _shadow_rungs(self) -> Iterator[Rung]:
+        others = self.own.study.attack_test
+        for method, row in (("none", "one shadow"), ("standardised", "one shadow, standardised")):
+            outputs = self.aligned(self.attacked(), (method, PRIOR))
+            yield Rung(row, self._access(shadows=1), self.reconstructed(self.one_shadow((method, PRIOR)), outputs))
+        aligned = self.aligned(self.attacked())
+        for count in pool_sizes(self.largest):
+            images = self.reconstructed(self.inverse_model(self.pool(count)), aligned)
+            yield Rung(pool_row(count), self._access(shadows=count, outputs=others), images)
+        longer = self.inverse_model(self.pool(1), epochs=self.most_epochs)
+        access = self._access(shadows=1, outputs=others)
+        yield Rung("one shadow, aligned, trained longer", access, self.reconstructed(longer, aligned))
+
+    def _query_rungs(self) -> Iterator[Rung]:
+        study = self.own.study
+        for budget in (budget for budget in BUDGETS if budget <= study.attack_training):
+            answers = self.outputs("target", "shadow_train", images=budget)
+            parts = [*self.pool(self.largest), self.aligned(answers, seen=self.attacked())]
+            access = self._access(shadows=self.largest, outputs=study.attack_test, queries=budget)
+            images = self.reconstructed(self.inverse_model(parts), self.aligned(self.attacked()))
+            yield Rung(f"queries {budget}", access, images)
+
+    def _white_box_rungs(self) -> Iterator[Rung]:
+        study = self.own.study
+        access = self._access(queries=study.attack_training, weights=True)
+        gradient = self.own.reconstructions(self.attacked(), "test", through="target")
+        yield Rung("white box, X~", access, gradient)
+        model = self.inverse_model([self.outputs("target", "shadow_train")], epochs=self.most_epochs)
+        yield Rung("white box", access, self.reconstructed(model, self.attacked()))
+
+    def _alignment_rows(self) -> Iterator[Rung]:
+        model, count = self.inverse_model(self.pool(1)), self.own.study.attack_test
+        for method in ("diagonal", "transport", "covariance"):
+            outputs = self.aligned(self.attacked(), (method, PRIOR))
+            access = self._access(shadows=1, outputs=count)
+            yield Rung(f"alignment: {method}", access, self.reconstructed(model, outputs))
+        for few in (number for number in FEW_OUTPUTS if number < count):
+            outputs = self.aligned(self.attacked(), ("covariance", PRIOR), seen=self.attacked(), seen_outputs=few)
+            access = self._access(shadows=1, outputs=few)
+            yield Rung(f"alignment: covariance, {few} outputs", access, self.reconstructed(model, outputs))
+        other = min(count, OTHER_OUTPUTS)
+        seen = self.outputs("target", "target_validation", images=other)
+        outputs = self.aligned(self.attacked(), ("covariance", PRIOR), seen=seen)
+        access = self._access(shadows=1, outputs=other)
+        yield Rung("alignment: covariance, other outputs", access, self.reconstructed(model, outputs))
+        own = self.reconstructed(model, self.outputs("shadow", "test"))
+        yield Rung("ceiling: own outputs", self._access(shadows=1), own)
+
+    # --- tables ---
+
+    def table(self) -> Task:
+        """Scores of every rung on D_F."""
+        labels = ({"row": rung.row, "split": "test", "inverse_seed": 0} for rung in self.rungs())
+        rungs = self.rungs()
+        return self.own.score_table((label, "target", rung.images) for label, rung in zip(labels, rungs, strict=True))
+
+
+def pool_row(count: int) -> str:
+    """The name of the rung with so many aligned shadows."""
+    return "one shadow, aligned" if count == 1 else f"{count} shadows, aligned"
+
+
+# --- defences, against an attacker who aligns, pools, and trains through them ----------------------------------------
+
+
+def _against(replicate: Replicate, answer: Answer) -> Ladder:
+    return Ladder(replicate, answer, largest=DEFENDED_SHADOWS, candidates=DEFENDED_CANDIDATES)
+
+
+def defence_rows(replicate: Replicate) -> Task:
+    """Scores of the aligned pool against every form of answer, and of the label alone."""
+    rows = [(rung.row, rung.images) for rung in Ladder(replicate).label_rungs()]
+    for answer in DEFENCES:
+        ladder = _against(replicate, answer)
+        model = ladder.inverse_model(ladder.pool(DEFENDED_SHADOWS))
+        rows.append((answer.row, ladder.reconstructed(model, ladder.aligned(ladder.attacked()))))
+    own = Ladder(replicate).own
+    labels = ({"row": row, "split": "test", "inverse_seed": 0} for row, _ in rows)
+    return own.score_table((label, "target", images) for label, (_, images) in zip(labels, rows, strict=True))
+
+
+def defence_utility(replicate: Replicate) -> Task:
+    """What every form of answer leaves to those whom the target serves."""
+    shown = {answer.row: _against(replicate, answer).shown("target", "test") for answer in DEFENCES}
+    forms = {answer.row: [answer.form, answer.number] for answer in DEFENCES}
+    return Task("utility", {"forms": forms, "split": "test"}, {"splits": replicate.splits(), **shown})

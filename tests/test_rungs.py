@@ -1,0 +1,77 @@
+"""Frames and the figure of the ladder, by hand."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from mi_core.report.figures import transfer_scatter
+from mi_core.study import rungs
+from mi_core.study.parameters import PROFILES
+from mi_core.study.rungs import access_frame, choice_frame, pool_rows, transfer_frame
+
+HELD_OUT = pd.DataFrame(
+    [
+        {"row": "one shadow", "method": "none", "prior": 10.0, "held_out": 1, "ssim": 0.2, "mse": 0.06},
+        {"row": "one shadow", "method": "none", "prior": 10.0, "held_out": 2, "ssim": 0.4, "mse": 0.08},
+        {"row": "one shadow, aligned", "method": "covariance", "prior": 3.0, "held_out": 1, "ssim": 0.5, "mse": 0.04},
+    ]
+)
+
+
+@pytest.fixture
+def results(monkeypatch: pytest.MonkeyPatch) -> Any:
+    scores = pd.DataFrame({"row": ["one shadow", "one shadow", "one shadow, aligned"], "ssim": [0.1, 0.3, 0.45]})
+    monkeypatch.setattr(rungs, "rows_of", lambda results: scores)
+    return SimpleNamespace(frame=lambda name: HELD_OUT)
+
+
+def test_the_choice_lists_means_over_held_out_shadows_best_first(results: Any) -> None:
+    found = choice_frame(results)
+    assert found["method"].tolist() == ["covariance", "none"]
+    assert found["ssim"].tolist() == pytest.approx([0.5, 0.3])
+    assert found["mse"].tolist() == pytest.approx([0.04, 0.07])
+
+
+def test_what_held_out_shadows_say_stands_beside_what_the_target_gave(results: Any) -> None:
+    found = transfer_frame(results).set_index("row")
+    expected = {"predicted": 0.3, "lowest": 0.2, "highest": 0.4, "transferred": 0.2}
+    assert found.loc["one shadow"].to_dict() == pytest.approx(expected)
+
+
+def test_the_access_of_every_row_is_in_words() -> None:
+    frame = access_frame(PROFILES["quick"]).set_index("row")
+    label = frame.loc["label only"]
+    assert (label["of the attacked image"], label["weights"], label["queries"]) == ("predicted label", "none", 0)
+    assert frame.loc["white box", "weights"] == "the target's"
+    assert frame.loc["queries 100", "queries"] == 100
+    assert set(pool_rows(PROFILES["quick"])) <= set(frame.index)
+    assert pool_rows(PROFILES["paper"])[-1] == "16 shadows, aligned"
+
+
+def points() -> pd.DataFrame:
+    numbers = {"predicted": [0.3, 0.5], "lowest": [0.2, 0.5], "highest": [0.4, 0.5], "transferred": [0.35, 0.45]}
+    return pd.DataFrame({"row": ["one shadow", "one shadow, aligned"], **numbers})
+
+
+def test_each_attack_stands_at_its_two_scores_with_the_diagonal() -> None:
+    figure = transfer_scatter(points())
+    assert isinstance(figure, Figure)
+    axes = figure.axes[0]
+    places = [tuple(drawn.get_offsets()[0]) for drawn in axes.collections if len(drawn.get_offsets()) == 1]
+    assert (0.3, 0.35) in places and (0.5, 0.45) in places
+    names = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert names[:2] == ["one shadow", "one shadow, aligned"]
+    (line,) = axes.get_lines()
+    assert line.get_slope() == 1
+
+
+def test_the_figure_refuses_what_it_cannot_draw() -> None:
+    with pytest.raises(ValueError, match="it lacks transferred"):
+        transfer_scatter(points().drop(columns="transferred"))
+    with pytest.raises(ValueError, match="finite numbers in predicted"):
+        transfer_scatter(points().assign(predicted=float("nan")))
+    with pytest.raises(ValueError, match="each row once"):
+        transfer_scatter(pd.concat([points(), points()]))
