@@ -38,20 +38,19 @@ def measure_growth(
     profile smoke, from an empty store.
 
     Args:
-        rounds: how often each is timed, after once more to warm up; the replicates once.
+        rounds: how often each is timed, after once more to warm up; the replicates twice.
         growths: sizes of each of ``GROWTHS``.
         on_size: called after each size.
     Returns:
-        Columns what, size, seconds (median).
+        Columns what, size, seconds (the least, which other work on the machine disturbs least).
     """
     keep_freed_memory()
     lines = []
     for what, sizes in growths.items():
         for size in sizes:
-            repeats = 1 if what == "replicates" else rounds
-            work = _works()[what]
-            times = [_seconds(partial(work, size)) for _ in range(repeats + (repeats > 1))]
-            lines.append({"what": what, "size": size, "seconds": pd.Series(times[-repeats:]).median()})
+            work = partial(_works()[what], size)
+            repeats = 2 if what == "replicates" else rounds + 1
+            lines.append({"what": what, "size": size, "seconds": min(_seconds(work) for _ in range(repeats))})
             on_size()
     return pd.DataFrame(lines)
 
