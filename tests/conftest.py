@@ -45,7 +45,7 @@ def tried(request: pytest.FixtureRequest) -> Callable[[], None]:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """The table of faults: tests marked ``fault(title, gives)``, with the number of cases, if all have passed."""
     file = session.config.getoption("record_faults")
-    if file is None or session.testsfailed:
+    if file is None or session.testsfailed or session.config.option.collectonly:
         return
     cases: dict[tuple[str, str], int] = {}
     for item in session.items:
