@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 from mi_core.report.figures import transfer_scatter
@@ -66,6 +67,13 @@ def test_each_attack_stands_at_its_two_scores_with_the_diagonal() -> None:
     assert names[:2] == ["one shadow", "one shadow, aligned"]
     (line,) = axes.get_lines()
     assert line.get_slope() == 1
+
+
+def test_more_attacks_than_colours_still_look_unlike_each_other() -> None:
+    many = pd.concat([points().iloc[:1].assign(row=f"{count} shadows, aligned") for count in range(2, 12)])
+    dots = [drawn for drawn in transfer_scatter(many).axes[0].collections if isinstance(drawn, PathCollection)]
+    looks = {(str(dot.get_facecolor()), str(dot.get_paths()[0].vertices)) for dot in dots}
+    assert len(dots) == len(looks) == 10
 
 
 def test_the_figure_refuses_what_it_cannot_draw() -> None:

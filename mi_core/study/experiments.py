@@ -141,7 +141,7 @@ EXPERIMENTS: dict[str, Callable[[Replicate], Task]] = {
     "comparison": _comparison,
     "precision": _precision,
     "ladder": lambda replicate: Ladder(replicate).table(),
-    "ladder_choice": lambda replicate: Ladder(replicate).choice(),
+    "ladder_choice": lambda replicate: Ladder(replicate).choice,
     "ladder_predictions": lambda replicate: Ladder(replicate).predictions(),
     "defences": defence_rows,
     "defences_utility": defence_utility,

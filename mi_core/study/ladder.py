@@ -8,6 +8,7 @@ Choices among alignments are made on shadows that are held out, never on the tar
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from mi_core.study.graph import Task
@@ -180,7 +181,7 @@ class Ladder:
         inputs = {"outputs": outputs, "reference": self.answers(0, "shadow_train")}
         parameters: dict[str, Any] = {}
         if alignment is None:
-            inputs["choice"] = self.choice()
+            inputs["choice"] = self.choice
         else:
             parameters |= {"method": alignment[0], "prior": alignment[1]}
         inputs |= {name: value for name, value in named.items() if isinstance(value, Task)}
@@ -237,6 +238,7 @@ class Ladder:
         labels = {name: label for name, (label, _) in rows.items()}
         return Task("held_out_table", {"rows": labels}, {name: task for name, (_, task) in rows.items()})
 
+    @cached_property
     def choice(self) -> Task:
         """Scores of every alignment with one shadow, for each other shadow in the place of the target."""
         rows = {}

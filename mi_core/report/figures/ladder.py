@@ -30,7 +30,7 @@ def transfer_scatter(points: pd.DataFrame, metric: str = "ssim") -> Figure:
     figure = new_figure(FULL_WIDTH, 3.8)
     axes = figure.subplots()
     for place, line in enumerate(points.itertuples()):
-        color, marker = PALETTE[place % len(PALETTE)], MARKERS[place % len(MARKERS)]
+        color, marker = PALETTE[place % len(PALETTE)], MARKERS[(place + place // len(PALETTE)) % len(MARKERS)]
         axes.hlines(line.transferred, line.lowest, line.highest, color=color, linewidth=1.2)
         look = {"color": color, "marker": marker, "s": 52, "edgecolor": "white", "linewidth": 0.6, "zorder": 3}
         axes.scatter(line.predicted, line.transferred, label=row_label(line.row), **look)
