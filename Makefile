@@ -3,7 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
-.PHONY: help book test lint sync lock clean
+CHROMIUM ?= $(firstword $(shell command -v chromium || command -v chromium-browser || command -v google-chrome))
+
+.PHONY: help book pdf test lint sync lock clean
 help:  ## Say what each target does
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
 
@@ -11,6 +13,12 @@ book: .venv/ready  ## Execute the chapters from published results and render the
 	$(BIN)/python -m mi_core book
 	$(BIN)/jupyter-book build book -W -n --keep-going
 	@echo "Open book/_build/html/index.html"
+
+pdf: book  ## Print the whole book to book/_build/report.pdf, through Chromium
+	@test -n "$(CHROMIUM)" || { echo "Chromium is needed to print: install it, or name it: make pdf CHROMIUM=..."; exit 2; }
+	$(BIN)/jupyter-book build book --builder singlehtml
+	$(CHROMIUM) --headless --no-sandbox --no-pdf-header-footer --virtual-time-budget=60000 \
+		--print-to-pdf=book/_build/report.pdf "file://$(CURDIR)/book/_build/singlehtml/chapters/introduction.html"
 
 test: .venv/ready-dev  ## Run every test, the rendered book in a browser included
 	$(BIN)/python -m pytest

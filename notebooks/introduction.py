@@ -19,8 +19,7 @@
 # # What do a classifier's outputs give away?
 #
 # **Asked.** A classifier answers with ten numbers. How much of the image that went in can an attacker draw from them, who knows
-# its architecture but not its weights, and has images of his own? A bachelor's thesis, {cite}`thielen2024`, answered for MNIST. Here all
-# of it runs again, from the raw images to this page, with every published number beside ours.
+# its architecture but not its weights? Everything in {cite}`thielen2024`, a thesis on MNIST, runs again here, its numbers beside ours.
 
 # %% tags=["parameters", "remove-input"]
 profile = "published"  # or smoke, quick, standard, paper: computed
@@ -36,7 +35,7 @@ from mi_core.study.verdicts import EXPERIMENTS, verdicts
 
 results = open_chapter(globals(), *EXPERIMENTS, "gallery")
 
-# %% mystnb={"figure": {"caption": "One image per class, drawn at random, not chosen. What the target saw; what the thesis's best attack draws from its ten outputs; and no attack at all: one fixed picture for each predicted class.", "name": "fig-overview"}, "image": {"alt": "Three rows of ten digits: the true images, their reconstructions by the inverse model on gradient reconstructions, and one fixed picture for each predicted class."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "One image per class, drawn at random; what the thesis's best attack makes of its outputs; one fixed picture for each predicted class.", "name": "fig-overview"}, "image": {"alt": "Three rows of ten digits: the true images, their reconstructions by the inverse model on gradient reconstructions, and one fixed picture for each predicted class."}} tags=["remove-input"]
 scores = results.frame("table4").query("replicate == 0")
 gallery = results.frame("gallery").query("replicate == 0")
 attack, guess = "M_I(X~)", "baseline: SSIM-optimal class image"
@@ -68,15 +67,14 @@ share(round_printed=f"{coarse.published_mean - exact.published_mean:+.4f}", n=in
 share(interval="over replicates (Student's t)" if best.n > 1 else "over the images of one replicate (bootstrap)")
 
 # %% [markdown]
-# **Found.** The thesis's best attack trains an *inverse model* $M_I$ on images $\tilde{X}$ that gradient descent draws through a copy of the target.
-# Its SSIM is {glue:text}`best` here and {glue:text}`best_printed` in the thesis; the predicted label alone, turned into a fixed picture, has {glue:text}`guess`.
+# **Found.** The thesis's best attack has SSIM {glue:text}`best` here ({glue:text}`best_printed` there); the predicted label alone has {glue:text}`guess`.
 #
 # | On the test set $D_F$ | thesis | here, with interval |
 # |---|---|---|
-# | SSIM of the attack, less that of the label alone | — | {glue:text}`label` |
-# | re-identification within the class (AUC), less that of the class average | — | {glue:text}`beyond` |
-# | SSIM when the target hides all but its largest output, less that with all ten | {glue:text}`one_printed` | {glue:text}`one` |
-# | SSIM when outputs are rounded to one decimal, less that with exact ones | {glue:text}`round_printed` | {glue:text}`round` |
+# | SSIM: attack less label alone | — | {glue:text}`label` |
+# | re-identification (AUC): attack less class average | — | {glue:text}`beyond` |
+# | SSIM: largest output only, less all ten | {glue:text}`one_printed` | {glue:text}`one` |
+# | SSIM: rounded to one decimal, less exact | {glue:text}`round_printed` | {glue:text}`round` |
 
 # %% tags=["remove-input"]
 everything = verdicts(results)
@@ -109,7 +107,7 @@ share(unjudged=int(numbers.sum()) - numbers.get("yes", 0) - numbers.get("no", 0)
 # - **RQ2**: what do rounding and truncating the outputs protect? ({doc}`rq2_rounding`, {doc}`rq2_truncation`)
 #
 # It finds that the gradient reconstruction is the best input, that rounding to one decimal changes nothing, and that truncation *raises* SSIM
-# while reconstructions drift towards the average of their class. The picture from the label alone uses the predicted class and nothing else.
+# while reconstructions drift towards the average of their class. Its best attack is the inverse model on the gradient reconstruction, $M_I(\tilde{X})$. The picture from the label alone uses the predicted class and nothing else.
 # Scores here always stand beside such baselines: an attack shows leakage beyond the label only where it does better than they do.
 #
 # ## The chapters

@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import re
 import subprocess
 import sys
 import threading
@@ -28,18 +29,14 @@ PAGES = [TOC["root"], *(chapter["file"] for part in TOC["parts"] for chapter in 
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The book, built from the committed chapters as a reader would build it."""
     output = tmp_path_factory.mktemp("book")
-    command = [
-        str(Path(sys.executable).with_name("jupyter-book")),
-        "build",
-        "book",
-        "-W",
-        "-n",
-        "--path-output",
-        str(output),
-    ]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    build(output, "-W", "-n")
     return output / "_build" / "html"
+
+
+def build(output: Path, *options: str) -> None:
+    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", "book", "--path-output", str(output)]
+    done = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
 
 @pytest.fixture(scope="session")
@@ -179,14 +176,13 @@ def axe(request: pytest.FixtureRequest) -> str:
         pytest.skip(f"accessibility is not checked: {error}")
 
 
+NOT_OURS = [["div.highlight"], ["mjx-container"], [".citation-list"]]  # of the theme, of MathJax, of Sphinx
 SERIOUS = """async (rules) => {
     const chosen = rules ? {runOnly: {type: 'rule', values: rules}} : {};
     const found = await axe.run({include: ['article'], exclude: OUTSIDE}, {...chosen, resultTypes: ['violations']});
     return found.violations.filter(({impact}) => ['serious', 'critical'].includes(impact))
         .flatMap(({id, nodes}) => nodes.map(({html}) => `${id}: ${html.slice(0, 200)}`));
-}""".replace(
-    "OUTSIDE", str([["div.highlight"], ["mjx-container"]])
-)  # the theme's colours of code, and MathJax's pictures
+}""".replace("OUTSIDE", str(NOT_OURS))
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -218,3 +214,20 @@ def test_a_table_is_downloaded_as_csv(browser: Browser, address: str) -> None:
         lines = Path(download.value.path()).read_text().splitlines()
         assert lines[0] == "table,row,split,metric,mean,std,n,published_mean,published_std"
         assert lines[1].startswith("4,M_I(O),test,ssim,")
+
+
+def test_the_whole_book_prints_with_its_figures(browser: Browser, site: Path, soups: dict[str, BeautifulSoup]) -> None:
+    """As `make pdf` does: all chapters in one page, printed by the browser."""
+    build(site.parents[1], "--builder", "singlehtml")
+    whole = site.parent / "singlehtml" / "chapters" / "introduction.html"
+    pictures = sum(len(soup.select("article img")) for soup in soups.values())
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(whole.as_uri(), wait_until="load")
+        page.emulate_media(media="print")
+        shown = (
+            "Array.from(document.querySelectorAll('article img')).filter(i => i.naturalWidth && i.checkVisibility())"
+        )
+        assert page.evaluate(f"{shown}.length") == pictures
+        printed = page.pdf()
+    assert len(re.findall(rb"/Type /Page\b", printed)) > len(PAGES)

@@ -160,7 +160,7 @@ def show_parameters(model: str, profile: str) -> HTML:
     cost = minutes_again({name: value for name, value in tried.items() if value is not None}, profile)
     names = frame["name"]
     frame["try"] = names.map(lambda name: f"-p {name} {tried[name]}" if name in cost else "—")
-    frame[f"minutes at {profile}"] = names.map(lambda name: f"{cost[name]:.1f}" if name in cost else "—")
+    frame["minutes"] = names.map(lambda name: f"{cost[name]:.1f}" if name in cost else "—")
     return show_frame(frame, f"{model.lower()}_parameters")
 
 

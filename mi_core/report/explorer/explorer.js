@@ -209,7 +209,7 @@
 
   const slider = find(".truncation"), rounding = find(".rounding");
   slider.max = data.truncations.length - 1;
-  find(".toggle span").textContent = `round to ${data.decimals} decimal${data.decimals === 1 ? "" : "s"} instead`;
+  find(".round span").textContent = `round to ${data.decimals} decimal${data.decimals === 1 ? "" : "s"} instead`;
   find(".stops").replaceChildren(...data.truncations.map((k) => make("span", "", k)));
   slider.addEventListener("input", () => {
     state.k = data.truncations[slider.value];
