@@ -49,7 +49,7 @@ access = access_frame(results.sizes("ladder"))
 # (table-access)=
 # ## Who has what
 #
-# Every attacker sees the outputs that he inverts. *Further outputs* are unlabelled ones that he has beside it;
+# Every attacker sees the outputs that he inverts. *Unlabelled outputs* are those that he aligns with;
 # *queries* are images of his own for which the target answers.
 
 # %% tags=["hide-input"]
@@ -113,6 +113,6 @@ share(off=off.mean(), furthest=off.max(), note=results.note("ladder"))
 # {glue:text}`average_top`), with an AUC of {glue:text}`best_auc`. An inverse model on the outputs of its own shadow has {glue:text}`own`, one trained on the target itself
 # {glue:text}`white`. Scores on the target differ from those on held-out shadows by {glue:text}`off` on average and {glue:text}`furthest` at most.
 #
-# **What to trust.** Scale: {glue:text}`note`. Networks that are trained briefly answer less extremely, and are aligned more easily than
-# networks trained to the end. With one replicate an interval speaks of its images, the networks being given. The largest pool takes more
+# **What to trust.** Scale: {glue:text}`note`. Networks that are trained longer answer more extremely; whether they are aligned as
+# easily is to be seen at a larger profile. With one replicate an interval speaks of its images, the networks being given. The largest pool takes more
 # training than one shadow does; the row that is trained longer tells what of its gain is due to that. Rows with queries or weights are no gray box.

@@ -50,7 +50,8 @@ class Access:
 
     Attributes:
         label_only: whether he looks at nothing but the predicted class of an output.
-        outputs: how many unlabelled outputs of the target he has besides the one that he inverts; 0 for none.
+        outputs: how many unlabelled outputs of the target he aligns with, those that he inverts or others; 0 where he
+            looks at each output by itself.
         queries: for how many of his own images the target answers.
         weights: whether he has the target's weights.
         shadows: how many classifiers he trains on his own images.

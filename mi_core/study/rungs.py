@@ -27,7 +27,7 @@ def access_frame(study: Study) -> pd.DataFrame:
         has = asdict(rung.access)
         sees = "predicted label" if has.pop("label_only") else "output vector"
         weights = "the target's" if has.pop("weights") else "none"
-        renamed = {"further outputs": has["outputs"], "queries": has["queries"], "weights": weights}
+        renamed = {"unlabelled outputs": has["outputs"], "queries": has["queries"], "weights": weights}
         own = {"own shadows": has["shadows"], "own images": has["auxiliary"]}
         lines.append({"row": rung.row, "of the attacked image": sees, **renamed, **own})
     return pd.DataFrame(lines)
