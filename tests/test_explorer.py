@@ -123,11 +123,11 @@ def answer(page: Page) -> list[float]:
 
 def shown_ssim(page: Page) -> float:
     """SSIM below the attack's picture, without the mean beside it."""
-    return float(page.locator(".card:nth-child(2) dd").first.evaluate("dd => dd.firstChild.textContent"))
+    return float(page.locator(".view:nth-child(2) dd").first.evaluate("dd => dd.firstChild.textContent"))
 
 
 def place(page: Page, card: int) -> int:
-    tile = f".card:nth-child({card}) .tile"
+    tile = f".view:nth-child({card}) .tile"
     style = "tile => ['--line', '--column'].map(name => Number(tile.style.getPropertyValue(name)))"
     line, column = page.locator(tile).evaluate(style)
     return line * COLUMNS + column
@@ -183,7 +183,7 @@ def test_an_attack_without_a_row_under_a_defence_says_so(page: Page) -> None:
     page.locator(".attacks").get_by_label("inverse model on A L:").check(force=True)
     page.locator(".rounding").check()
     assert "not computed" in page.locator(".reading").inner_text()
-    assert page.locator(".card .absent").count() == 1
+    assert page.locator(".view .absent").count() == 1
     page.locator(".rounding").uncheck()
     assert "what the label alone gives" in page.locator(".reading").inner_text()
 

@@ -93,7 +93,7 @@
   /* --- the four pictures side by side --- */
 
   function card(title, subtitle, row, description) {
-    const box = make("figure", "card");
+    const box = make("figure", "view");
     const caption = make("figcaption");
     const name = make("strong");
     name.innerHTML = title;
