@@ -180,6 +180,7 @@ def test_no_stage_of_an_attack_is_given_the_target_s_images() -> None:
         "scores",
         "gallery",
         "auxiliary",
+        "utility",
     }
     for protocol in PROTOCOLS:
         study = make_study("smoke", {"protocol": protocol, "regularisers": "own_search"})
