@@ -100,7 +100,7 @@ share(f1_target=f1["M_T"], f1_shadow=f1["M_S"], head=heads.idxmax(), head_f1=hea
 # - **Text and code.** Where the two differ, this report follows the code by default. Some of its choices give the attacker what
 #   the gray-box setting forbids ({doc}`../pages/threat_model`); {doc}`text_and_code` measures them.
 # - **These attacks.** However little they show beyond the label, that is no bound on what the outputs hold:
-#   compare the ceiling named under C6.
+#   compare the ceiling named under C6, and {doc}`ladder` for attackers who use the same access better.
 # - **MNIST.** Replicates are fresh draws from the same 70,000 images; nothing here speaks about other data.
 #
 # ## What the thesis leaves for later

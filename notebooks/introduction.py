@@ -93,7 +93,7 @@ share(unjudged=int(numbers.sum()) - numbers.get("yes", 0) - numbers.get("no", 0)
 # of {glue:text}`numbers` printed numbers {glue:text}`match` match, {glue:text}`miss` do not, {glue:text}`unjudged` are not judged ({doc}`verdicts`).
 # ```
 #
-# **Next.** {doc}`Pick an image and attack it yourself <explore>` · {doc}`the verdicts <verdicts>` · {doc}`what it comes to <discussion>` ·
+# **Next.** {doc}`Pick an image and attack it yourself <explore>` · {doc}`what stronger attackers reach <ladder>` · {doc}`the verdicts <verdicts>` · {doc}`what it comes to <discussion>` ·
 # {doc}`run a chapter with other parameters <../pages/reexecute>`
 
 # %% [markdown]
@@ -115,10 +115,10 @@ share(unjudged=int(numbers.sum()) - numbers.get("yes", 0) - numbers.get("no", 0)
 # - {doc}`explore` shows images, outputs and attacks to choose from; {doc}`workflow` the attack as two diagrams; {doc}`../pages/threat_model` who knows what.
 # - {doc}`data_and_splits`, {doc}`classifiers`, {doc}`gradient_reconstructions`, {doc}`rq1_inputs`, {doc}`rq2_rounding` and
 #   {doc}`rq2_truncation` are the study.
-# - {doc}`leakage` asks what the reconstructions show beyond the class, {doc}`text_and_code` what the thesis's two versions of the protocol
+# - {doc}`leakage` asks what the reconstructions show beyond the class, {doc}`ladder` what attackers with more, or with more skill, reach, {doc}`text_and_code` what the thesis's two versions of the protocol
 #   do to the numbers; {doc}`verdicts` judges every claim and number by fixed rules, and {doc}`discussion` says what it comes to.
 # - {doc}`../pages/deviations` lists where the thesis's text and its code differ, and where this report departs from either.
-# - {doc}`../pages/reexecute` tells how to run any chapter with other parameters.
+# - {doc}`../pages/reexecute` tells how to run any chapter with other parameters, {doc}`cost` what that takes.
 #
 # Every table says at which scale it stands:
 
