@@ -1,8 +1,8 @@
 """Sphinx extension: load each script once, none of thebe's, and leave out source maps.
 
 jupyter-book 1.x adds scripts to every page twice; the second copies fail in the browser's console. Thebe runs code on
-a server of somebody else's; this book does not use it. Source maps serve the theme's own developers, and weigh more than
-all pages together.
+a server of somebody else's; this book does not use it. Source maps serve the theme's own developers, and weigh more
+than all pages together.
 """
 
 from pathlib import Path
