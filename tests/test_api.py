@@ -16,6 +16,7 @@ def test_every_module_of_the_ground_floor_is_there() -> None:
     ground = {path.stem for path in (ROOT / "mi_core").glob("*.py")} - {
         "__init__",
         "__main__",
+        "checks",
         "cli",
         "errors",
         "reference",

@@ -134,7 +134,7 @@ def nothing_is_done(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setattr(Runner, "compute", lambda self, tasks: 0)
     monkeypatch.setattr(chapters, "execute_chapters", lambda *_: [])
-    monkeypatch.setattr(benchmark, "measure", lambda *_, **__: pytest.fail("would measure"))
+    monkeypatch.setattr(benchmark, "measure_speed", lambda *_, **__: pytest.fail("would measure"))
     monkeypatch.setattr(cluster, "local_workers", lambda count, device: contextlib.nullcontext())
     monkeypatch.setattr(cluster, "compute", lambda client, runner, tasks: 0)
 

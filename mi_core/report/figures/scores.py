@@ -8,7 +8,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mi_core.report.figures.axes import label_rows, log_axis, row_figure
+from mi_core.report.figures.axes import MEASURES, label_rows, log_axis, row_figure
 from mi_core.report.figures.checks import check_columns, chosen_rows, replicate_of
 from mi_core.report.style import DARK, OURS, PUBLISHED, SMALL_FONT, SPLIT_LABELS, row_label
 
@@ -117,7 +117,7 @@ def class_heatmap(scores: pd.DataFrame, metric: str, rows: Sequence[str] | None 
         fmt=".2f",
         annot_kws={"fontsize": SMALL_FONT},
         cmap="cividis" if metric == "ssim" else "cividis_r",  # bright is good
-        cbar_kws={"label": METRIC_LABELS.get(metric, metric), "aspect": 30},
+        cbar_kws={"label": MEASURES.get(metric, metric), "aspect": 30},
         linewidths=0.6,
         linecolor="white",
     )
