@@ -5,7 +5,7 @@ UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 
 CHROMIUM ?= $(firstword $(shell command -v chromium || command -v chromium-browser || command -v google-chrome))
 
-.PHONY: help book pdf test lint sync lock clean
+.PHONY: help book pdf test faults lint sync lock clean
 help:  ## Say what each target does
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
 
@@ -22,6 +22,9 @@ pdf: book  ## Print the whole book to book/_build/report.pdf, through Chromium
 
 test: .venv/ready-dev  ## Run every test, the rendered book in a browser included
 	$(BIN)/python -m pytest
+
+faults: .venv/ready-dev  ## Disturb whole runs: kill, interrupt, fill disks, damage files; writes the table of faults
+	$(BIN)/python -m pytest -m "fault or slow" --record-faults results/faults.csv
 
 lint: .venv/ready-dev  ## Check style, and that notebooks and their scripts are in sync
 	$(BIN)/ruff check . && $(BIN)/ruff format --check mi_core tests && $(BIN)/jupytext --test --to ipynb notebooks/*.py

@@ -137,6 +137,7 @@ def contents(store: Path) -> dict[str, bytes]:
     return {str(path.relative_to(store)): path.read_bytes() for path in store.glob("[a-z]*/*.*")}
 
 
+@pytest.mark.slow
 @pytest.mark.run
 def test_artefacts_come_back_from_a_machine_without_a_shared_disk(
     scheduler: tuple[str, Path, Path], certificate: dict[str, str], alone: CommandLine

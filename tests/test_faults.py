@@ -91,6 +91,7 @@ def remains(line: CommandLine) -> list[Path]:
     return [*store_of(line).glob("**/.writing-*"), *store_of(line).glob("unfinished/*/*")]
 
 
+@pytest.mark.slow
 @fault("a worker is killed in the middle of a reconstruction", SAME)
 def test_killed_workers_are_replaced_and_go_on(undisturbed: CommandLine, half_done: CommandLine) -> None:
     run = started(half_done, *RUN4, "--workers", "2")
@@ -106,6 +107,7 @@ def test_killed_workers_are_replaced_and_go_on(undisturbed: CommandLine, half_do
     assert remains(half_done) == []
 
 
+@pytest.mark.slow
 @fault("the driver of two workers is killed", SAME)
 def test_a_killed_driver_takes_its_workers_along_and_the_next_run_goes_on(
     undisturbed: CommandLine, half_done: CommandLine
@@ -121,6 +123,7 @@ def test_a_killed_driver_takes_its_workers_along_and_the_next_run_goes_on(
     assert remains(half_done) == []
 
 
+@pytest.mark.slow
 @fault("Ctrl-C with two workers", "one sentence, exit code 130, nothing lost")
 def test_interrupted_with_workers_it_says_so_and_goes_on(undisturbed: CommandLine, half_done: CommandLine) -> None:
     run = started(half_done, *RUN3, "--workers", "2")
@@ -137,6 +140,7 @@ def test_interrupted_with_workers_it_says_so_and_goes_on(undisturbed: CommandLin
     assert remains(half_done) == []
 
 
+@pytest.mark.slow
 @fault("two runs at once on one store", SAME)
 def test_two_runs_on_one_store_give_the_same(undisturbed: CommandLine, half_done: CommandLine) -> None:
     for run in [started(half_done, *RUN3) for _ in range(2)]:
@@ -146,6 +150,7 @@ def test_two_runs_on_one_store_give_the_same(undisturbed: CommandLine, half_done
     assert remains(half_done) == []
 
 
+@pytest.mark.slow
 @fault("the disk is full", "one sentence that names the file; once there is space, the same tables")
 def test_a_full_disk_is_one_sentence_and_with_space_it_goes_on(undisturbed: CommandLine, tmp_path: Path) -> None:
     script = (
@@ -168,6 +173,7 @@ def test_a_full_disk_is_one_sentence_and_with_space_it_goes_on(undisturbed: Comm
     assert "".join(lines) == table(undisturbed, 2)
 
 
+@pytest.mark.slow
 @fault("the store is on a read-only disk", SENTENCE)
 def test_a_read_only_store_is_one_sentence(undisturbed: CommandLine, tmp_path: Path) -> None:
     line = undisturbed.on_store(tmp_path)
@@ -194,6 +200,7 @@ def replace(path: Path) -> None:
     path.write_bytes(next(iter(path.parent.parent.glob("splits/*"))).read_bytes())
 
 
+@pytest.mark.slow
 @fault("an artefact is cut off, one bit of it flipped, or it is another one", SENTENCE)
 @pytest.mark.parametrize("stage", ["score_table", "classifier"])
 def test_a_damaged_artefact_is_named_and_without_it_the_table_is_the_same(
