@@ -54,6 +54,7 @@ def test_cells_are_short(name: str) -> None:
             assert not re.search(r"^\s*(import torch|from torch|while |class )", cell.source, re.MULTILINE)
 
 
+@pytest.mark.slow
 @pytest.mark.chapter
 def test_every_chapter_executes_at_smoke_scale(smoke: CommandLine, tmp_path: Path) -> None:
     smoke("book", "-p", "profile", "smoke", "--output", str(tmp_path))
