@@ -17,8 +17,9 @@ book: .venv/ready  ## Execute the chapters from published results and render the
 pdf: book  ## Print the whole book to book/_build/report.pdf, through Chromium
 	@test -n "$(CHROMIUM)" || { echo "Chromium is needed to print: install it, or name it: make pdf CHROMIUM=..."; exit 2; }
 	$(BIN)/jupyter-book build book --builder singlehtml
+	mv book/_build/singlehtml/chapters/introduction.html book/_build/singlehtml/report.html  # its links start there
 	$(CHROMIUM) --headless --no-sandbox --no-pdf-header-footer --virtual-time-budget=60000 \
-		--print-to-pdf=book/_build/report.pdf "file://$(CURDIR)/book/_build/singlehtml/chapters/introduction.html"
+		--print-to-pdf=book/_build/report.pdf "file://$(CURDIR)/book/_build/singlehtml/report.html"
 
 test: .venv/ready-dev  ## Run every test, the rendered book in a browser included
 	$(BIN)/python -m pytest

@@ -100,6 +100,10 @@ def run(
     """
     if workers and scheduler:
         raise UserError("`--workers` starts workers here and `--scheduler` uses others: give one of them.")
+    if scheduler:
+        from mi_core.study import cluster  # loads dask, which nothing else needs
+
+        cluster.check_address(scheduler, insecure=insecure)
     results = open_results(profile, _changes(parameters, device=device), store=store)
     experiments = [parse_table(name) for name in names] or [name for name in EXPERIMENTS if name not in ON_REQUEST]
     tasks = []
@@ -125,7 +129,7 @@ def run(
 def _compute_on_workers(
     runner: Runner, tasks: list[Task], workers: int | None, scheduler: str | None, insecure: bool
 ) -> None:
-    from mi_core.study import cluster  # loads dask, which nothing else needs
+    from mi_core.study import cluster
 
     if workers:
         clients = cluster.local_workers(workers, device=runner.device)
@@ -292,6 +296,8 @@ def parameters() -> None:
 
 def main() -> None:
     """Run the command line: one sentence and exit code 2 for bad input, 130 when interrupted."""
+    if "OMP_WAIT_POLICY" not in os.environ:  # threads that wait for each other burn the cores that other work needs
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # read when torch is imported; no slower where it is alone
     try:
         cli(standalone_mode=False)
     except (click.exceptions.Abort, KeyboardInterrupt):  # click turns the one into the other

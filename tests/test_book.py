@@ -220,7 +220,8 @@ def test_a_table_is_downloaded_as_csv(browser: Browser, address: str) -> None:
 def test_the_whole_book_prints_with_its_figures(browser: Browser, site: Path, soups: dict[str, BeautifulSoup]) -> None:
     """As `make pdf` does: all chapters in one page, printed by the browser."""
     build(site.parents[1], "--builder", "singlehtml")
-    whole = site.parent / "singlehtml" / "chapters" / "introduction.html"
+    folder = site.parent / "singlehtml"
+    whole = (folder / "chapters" / "introduction.html").rename(folder / "report.html")
     pictures = sum(len(soup.select("article img")) for soup in soups.values())
     with browser.new_context() as context:
         page = context.new_page()

@@ -40,17 +40,31 @@ def test_without_workers_nothing_of_dask_is_imported(alone: CommandLine, tmp_pat
 
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:8786", "localhost:8786", "tcp://[::1]:8786", "tls://far.away:1"])
-def test_this_machine_and_tls_are_allowed(address: str, capsys: pytest.CaptureFixture) -> None:
+def test_this_machine_and_tls_are_allowed(
+    address: str, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cluster.check_address(address)
-    assert capsys.readouterr().err == ""
+    _connect_in_vain(address, monkeypatch)
+    assert "INSECURE" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("address", ["tcp://192.168.1.7:8786", "far.away:8786", "tcp://0.0.0.0:8786"])
-def test_another_machine_without_tls_is_refused_or_said_aloud(address: str, capsys: pytest.CaptureFixture) -> None:
+def test_another_machine_without_tls_is_refused_or_said_aloud(
+    address: str, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(UserError, match="is another machine without TLS.*--insecure"):
         cluster.check_address(address)
-    cluster.check_address(address, insecure=True)
+    _connect_in_vain(address, monkeypatch)
     assert "INSECURE" in capsys.readouterr().err
+
+
+def _connect_in_vain(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("nobody there")
+
+    monkeypatch.setattr(cluster, "Client", refuse)
+    with pytest.raises(UserError, match="no scheduler answers"), cluster.workers_at(address, insecure=True):
+        pass
 
 
 @pytest.mark.parametrize("address", ["", "nonsense", "http://127.0.0.1:80", "tcp://127.0.0.1", "127.0.0.1:port", ":1"])

@@ -90,6 +90,10 @@ def workers_at(address: str, *, device: str = "auto", insecure: bool = False) ->
         UserError: the address is refused or cannot be reached, or no worker that could compute is there.
     """
     check_address(address, insecure=insecure)
+    if insecure and not _is_protected(address):
+        sys.stderr.write(
+            f"INSECURE: nothing on the way to {address} is encrypted, and its peers run code for each other.\n"
+        )
     try:
         client = Client(address, timeout=PATIENCE)
     except (OSError, ValueError, TypeError, RuntimeError) as error:
@@ -115,21 +119,19 @@ def check_address(address: str, *, insecure: bool = False) -> None:
     host, _, port = rest.rpartition(":")
     if scheme not in ("", "tcp", "tls") or not host or not port.isdigit() or int(port) > 65535:
         raise UserError(f"`{address}` is no address of a scheduler; one looks like tcp://127.0.0.1:8786.")
-    if scheme == "tls" or _is_this_machine(host.strip("[]")):
-        return
-    if not insecure:
+    if not insecure and not _is_protected(address):
         raise UserError(
             f"{address} is another machine without TLS, and who listens on the way could run code on both: "
             "use tls://, a tunnel through SSH, or say --insecure."
         )
-    sys.stderr.write(
-        f"INSECURE: nothing on the way to {address} is encrypted, and its peers run code for each other.\n"
-    )
 
 
-def _is_this_machine(host: str) -> bool:
+def _is_protected(address: str) -> bool:
+    """Whether it is encrypted, or never leaves this machine."""
+    scheme, _, rest = address.rpartition("://")
+    host = rest.rpartition(":")[0].strip("[]")
     try:
-        return ipaddress.ip_address(host).is_loopback
+        return scheme == "tls" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
 
