@@ -7,9 +7,18 @@ from torch import Tensor, nn
 
 from mi_core.data import CLASSES, SIDE
 
-__all__ = ["ACTIVATIONS", "ACTIVATION_SIZE", "Classifier", "EvaluationModel", "InverseModel", "frozen_for_inference"]
+__all__ = [
+    "ACTIVATIONS",
+    "ACTIVATION_SIZE",
+    "HIDDEN",
+    "Classifier",
+    "EvaluationModel",
+    "InverseModel",
+    "frozen_for_inference",
+]
 
 ACTIVATION_SIZE = 50  # width of A_L, the input of the last linear layer
+HIDDEN = ("tanh_dropout", "relu", "tanh", "relu_dropout")  # of the inverse model
 ACTIVATIONS = {"None": nn.Identity, "ReLU": nn.ReLU, "Sigmoid": nn.Sigmoid, "GELU": nn.GELU, "SiLU": nn.SiLU}
 
 
@@ -63,25 +72,30 @@ class InverseModel(nn.Module):
 
     Args:
         inputs: c, the length of the concatenated attack inputs (10 for O, 50 for A_L, 1024 for X~).
-        hidden: "tanh_dropout" (thesis Fig 26 and its code: Tanh and dropout 0.3, 0.5, 0.5) or "relu"
-            (thesis section 3.2: ReLU, no dropout).
+        hidden: what follows each hidden layer, one of ``HIDDEN``: "tanh_dropout" (thesis Fig 26 and its code: Tanh and
+            dropout 0.3, 0.5, 0.5), "relu" (thesis section 3.2: ReLU, no dropout), "tanh" or "relu_dropout".
+        width: channels of the hidden layers as a multiple of the thesis's 512, 256 and 128.
     Raises:
-        ValueError: unknown ``hidden``.
+        ValueError: unknown ``hidden``, no inputs, or a width that leaves no channel.
     Source: thesis section 3.2, Figs 2 and 26.
     """
 
-    def __init__(self, inputs: int, *, hidden: str = "tanh_dropout") -> None:
+    def __init__(self, inputs: int, *, hidden: str = "tanh_dropout", width: float = 1.0) -> None:
         super().__init__()
-        if hidden not in ("tanh_dropout", "relu"):
-            raise ValueError(f"`hidden` must be 'tanh_dropout' or 'relu'; got {hidden!r}")
-        if inputs < 1:
-            raise ValueError(f"`inputs` must be at least 1; got {inputs}")
+        if hidden not in HIDDEN:
+            raise ValueError(f"`hidden` must be one of {', '.join(HIDDEN)}; got {hidden!r}")
+        if inputs < 1 or width * 128 < 1:
+            raise ValueError(
+                f"`inputs` must be at least 1 and `width` at least 1/128; got {inputs} inputs and width {width}"
+            )
+        sizes = [inputs, *(round(width * channels) for channels in (512, 256, 128))]
         layers: list[nn.Module] = []
-        steps = ((inputs, 512, 1, 0, 0.3), (512, 256, 2, 1, 0.5), (256, 128, 2, 1, 0.5))
-        for channels_in, channels_out, stride, padding, dropout in steps:
+        steps = zip(sizes, sizes[1:], ((1, 0, 0.3), (2, 1, 0.5), (2, 1, 0.5)), strict=False)
+        for channels_in, channels_out, (stride, padding, dropout) in steps:
             layers += [ConvTranspose2d(channels_in, channels_out, 4, stride, padding), nn.BatchNorm2d(channels_out)]
-            layers += [nn.ReLU()] if hidden == "relu" else [nn.Tanh(), Dropout(dropout)]
-        layers += [ConvTranspose2d(128, 1, 4, 2, 1), nn.Sigmoid()]
+            layers += [nn.Tanh() if hidden.startswith("tanh") else nn.ReLU()]
+            layers += [Dropout(dropout)] if hidden.endswith("dropout") else []
+        layers += [ConvTranspose2d(sizes[-1], 1, 4, 2, 1), nn.Sigmoid()]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, inputs: Tensor) -> Tensor:

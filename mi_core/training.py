@@ -1,5 +1,6 @@
 """One training loop for classifiers and inverse models, and batched inference."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -10,10 +11,15 @@ from torch import Tensor, nn
 
 from mi_core.randomness import generator, seeded
 
-__all__ = ["Checkpoint", "History", "fit", "mean_batch_loss", "predict"]
+__all__ = ["SCHEDULES", "Checkpoint", "History", "fit", "mean_batch_loss", "predict"]
 
 BATCH_SIZE = 32  # thesis sections 3.1 and 3.2
 LEARNING_RATE = 1e-3
+# What the learning rate is multiplied with once a share of all steps is done.
+SCHEDULES: dict[str, Callable[[float], float]] = {
+    "constant": lambda done: 1.0,
+    "cosine": lambda done: (1 + math.cos(math.pi * done)) / 2,
+}
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -45,6 +51,7 @@ def fit(
     loss: Loss,
     epochs: int,
     stream: tuple[str | int, ...],
+    schedule: str = "constant",
     validation: tuple[Tensor, Tensor] | None = None,
     precision: torch.dtype = torch.float32,
     checkpoint: Checkpoint | None = None,
@@ -62,6 +69,7 @@ def fit(
         loss: (answers, targets) to a scalar, the batch's mean.
         epochs: passes over the data, at least 1.
         stream: names of the random stream, e.g. ``(seed, "replicate", 0, "target")``.
+        schedule: of the learning rate, a key of ``SCHEDULES``; the thesis's is "constant".
         validation: inputs and targets that are only measured, after each epoch.
         precision: float32, or bfloat16 for mixed precision where the hardware has it.
         checkpoint: where the state after an epoch is kept.
@@ -69,7 +77,7 @@ def fit(
     Returns:
         The losses of each epoch.
     Raises:
-        ValueError: no epochs or no data.
+        ValueError: no epochs, no data or an unknown schedule.
         FloatingPointError: the loss became infinite or not a number.
     Source: thesis sections 3.1 and 3.2 (Adam, 1e-3, batch 32, 20 epochs, no early stopping).
     """
@@ -78,6 +86,8 @@ def fit(
             f"`epochs` and the number of images must be at least 1, and inputs and targets equally many; "
             f"got {epochs} epochs, {len(inputs)} inputs, {len(targets)} targets"
         )
+    if schedule not in SCHEDULES:
+        raise ValueError(f"`schedule` must be one of {', '.join(SCHEDULES)}; got {schedule!r}")
     device = inputs.device
     model.to(memory_format=torch.channels_last)
     weights = list(model.parameters())
@@ -91,7 +101,10 @@ def fit(
         batch_losses = []
         model.train()
         with seeded(*stream, "dropout", epoch):
-            for batch in order.split(BATCH_SIZE):
+            batches = order.split(BATCH_SIZE)
+            for number, batch in enumerate(batches):
+                done = (epoch + number / len(batches)) / epochs
+                optimiser.param_groups[0]["lr"] = LEARNING_RATE * SCHEDULES[schedule](done)
                 model.zero_grad(set_to_none=True)
                 with _autocast(device, precision):
                     answers = model(inputs[batch])

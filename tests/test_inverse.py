@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mi_core.attacks.inverse import COMBINATIONS, assemble_inputs, fit_inverse_model, ssim_loss
+from mi_core.attacks.inverse import COMBINATIONS, LOSSES, assemble_inputs, fit_inverse_model, ssim_loss
 from mi_core.metrics import ssim_per_image
 from mi_core.training import mean_batch_loss, predict
 
@@ -89,8 +89,20 @@ def test_the_variant_is_passed_on(auxiliary):
     inputs = torch.rand(4, 12, generator=torch.Generator().manual_seed(12))
     model, _ = fit_inverse_model(inputs, auxiliary.images[:4], epochs=1, stream=STREAM, hidden="relu")
     assert any(isinstance(module, torch.nn.ReLU) for module in model.modules())
-    with pytest.raises(ValueError, match="`hidden` must be 'tanh_dropout' or 'relu'; got 'silu'"):
+    with pytest.raises(ValueError, match="`hidden` must be one of tanh_dropout, relu, .*; got 'silu'"):
         fit_inverse_model(inputs, auxiliary.images[:4], epochs=1, stream=STREAM, hidden="silu")
+
+
+def test_every_loss_is_least_for_the_images_themselves_and_the_named_one_is_used(auxiliary):
+    images, others = auxiliary.images[:6], auxiliary.images[6:12]
+    for loss in LOSSES.values():
+        assert float(loss(images, images)) == pytest.approx(0, abs=1e-6) and float(loss(others, images)) > 0.05
+    inputs = torch.rand(6, 12, generator=torch.Generator().manual_seed(12))
+    named = {"epochs": 1, "stream": STREAM, "hidden": "relu", "width": 0.25}
+    losses = {loss: fit_inverse_model(inputs, images, loss=loss, **named)[1].training[0] for loss in LOSSES}
+    assert losses["ssim_and_mse"] == pytest.approx(losses["ssim"] + 10 * losses["mse"], rel=1e-5)
+    with pytest.raises(ValueError, match="`loss` must be one of ssim, mse, ssim_and_mse; got 'l2'"):
+        fit_inverse_model(inputs, images, loss="l2", **named)
 
 
 def test_fitting_refuses_no_epochs_and_unequal_lengths(auxiliary):

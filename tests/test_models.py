@@ -5,6 +5,7 @@ from torch import nn
 
 from mi_core.models import (
     ACTIVATIONS,
+    HIDDEN,
     Classifier,
     Dropout,
     EvaluationModel,
@@ -145,8 +146,20 @@ def test_inverse_model_variants_differ_in_activation_and_dropout():
 
 
 def test_inverse_model_refuses_an_unknown_variant():
-    with pytest.raises(ValueError, match="`hidden` must be 'tanh_dropout' or 'relu'; got 'gelu'"):
+    with pytest.raises(ValueError, match="`hidden` must be one of tanh_dropout, relu, .*; got 'gelu'"):
         InverseModel(10, hidden="gelu")
+    with pytest.raises(ValueError, match=r"`width` at least 1/128; got 10 inputs and width 0\.001"):
+        InverseModel(10, width=0.001)
+
+
+@pytest.mark.parametrize("hidden", HIDDEN)
+def test_the_variants_of_the_inverse_model_differ_in_activation_dropout_and_width(hidden):
+    model = InverseModel(10, hidden=hidden, width=0.5)
+    kinds = [type(layer) for layer in model.layers]
+    assert kinds.count(nn.Tanh if "tanh" in hidden else nn.ReLU) == 3
+    assert sum(issubclass(kind, nn.Dropout) for kind in kinds) == 3 * ("dropout" in hidden)
+    assert [layer.out_channels for layer in model.layers if isinstance(layer, nn.ConvTranspose2d)] == [256, 128, 64, 1]
+    assert model(torch.rand(2, 10)).shape == (2, 1, 32, 32)
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from mi_core.models import Classifier
 from mi_core.randomness import generator, seeded
-from mi_core.training import History, fit, mean_batch_loss, predict
+from mi_core.training import SCHEDULES, History, fit, mean_batch_loss, predict
 
 STREAM = (0, "test training")
 
@@ -87,14 +87,17 @@ def test_other_streams_give_other_weights(toy_data):
     assert not torch.equal(networks[0][-1].weight, networks[1][-1].weight)
 
 
-def test_fit_equals_a_plain_loop(toy_data):
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_fit_equals_a_plain_loop(toy_data, schedule):
     # Double precision: a bias before a batch norm has no gradient but rounding errors, which Adam would magnify.
     inputs, targets = toy_data[0].double(), toy_data[1]
     validation = (inputs[:40] + 0.1, targets[:40])
     network, reference = toy_network(dropout=0.0).double(), toy_network(dropout=0.0).double()
-    history = fit(network, inputs, targets, loss=F.cross_entropy, epochs=3, stream=STREAM, validation=validation)
+    named = {"epochs": 3, "stream": STREAM, "schedule": schedule, "validation": validation}
+    history = fit(network, inputs, targets, loss=F.cross_entropy, **named)
 
     optimiser = torch.optim.Adam(reference.parameters(), lr=1e-3)
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=9)  # three epochs of three batches
     expected = History()
     for epoch in range(3):
         reference.train()
@@ -104,6 +107,8 @@ def test_fit_equals_a_plain_loop(toy_data):
             loss = F.cross_entropy(reference(inputs[batch]), targets[batch])
             loss.backward()
             optimiser.step()
+            if schedule == "cosine":
+                cosine.step()
             losses.append(loss.item())
         expected.training.append(sum(losses) / 3)
         reference.eval()
@@ -122,7 +127,8 @@ def test_fit_equals_a_plain_loop(toy_data):
 def test_a_resumed_training_ends_as_if_never_interrupted(toy_data, stopped_after, memory_format):
     validation = (toy_data[0][:37], toy_data[1][:37])
     whole = toy_network()
-    whole_history = fit(whole, *toy_data, loss=F.cross_entropy, epochs=4, stream=STREAM, validation=validation)
+    named = {"epochs": 4, "stream": STREAM, "schedule": "cosine", "validation": validation}
+    whole_history = fit(whole, *toy_data, loss=F.cross_entropy, **named)
 
     checkpoint = KeptInMemory(memory_format)
     with pytest.raises(Interrupted):
@@ -130,9 +136,7 @@ def test_a_resumed_training_ends_as_if_never_interrupted(toy_data, stopped_after
             toy_network(),
             *toy_data,
             loss=F.cross_entropy,
-            epochs=4,
-            stream=STREAM,
-            validation=validation,
+            **named,
             checkpoint=checkpoint,
             on_epoch=interrupt_after(stopped_after),
         )
@@ -142,9 +146,7 @@ def test_a_resumed_training_ends_as_if_never_interrupted(toy_data, stopped_after
         resumed,
         *toy_data,
         loss=F.cross_entropy,
-        epochs=4,
-        stream=STREAM,
-        validation=validation,
+        **named,
         checkpoint=checkpoint,
         on_epoch=lambda: epochs_seen.append(None),
     )

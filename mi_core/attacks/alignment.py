@@ -10,13 +10,18 @@ from collections.abc import Callable
 
 import torch
 from scipy.optimize import linear_sum_assignment
-from torch import Tensor
+from torch import Tensor, nn
+
+from mi_core.checks import check_outputs
+from mi_core.randomness import generator, seeded
 
 __all__ = ["METHODS", "align_outputs", "pool_outputs", "standardise_outputs"]
 
-METHODS = ("none", "standardised", "diagonal", "covariance", "transport")
+METHODS = ("none", "standardised", "diagonal", "covariance", "transport", "learned")
 RIDGE = 1e-6  # of the mean variance, so that a covariance has an inverse
 TRANSPORTED_AT_MOST = 1000  # outputs of a class that are assigned to each other; the cost grows with the third power
+LEARNED_UNITS, LEARNED_STEPS, LEARNED_BATCH, LEARNING_RATE = 64, 200, 256, 3e-3
+CLASSES_APART = 100.0  # standard deviations: the energy distance compares outputs of one class only
 
 Map = Callable[[Tensor], Tensor]  # (n, c) to (n, c)
 
@@ -39,8 +44,10 @@ def align_outputs(
       distributions that moves least (optimal transport).
     - "transport": within each predicted class, seen outputs are assigned one to one to reference outputs at the least
       total squared distance; an output moves as the seen one nearest to it does.
+    - "learned": "covariance", then a correction by a small network (one hidden layer) that is trained until seen and
+      reference outputs of each predicted class have the least energy distance.
 
-    The last three begin with the means and standard deviations of all outputs together; predicted classes are those
+    The last four begin with the means and standard deviations of all outputs together; predicted classes are those
     after that. Moments of n outputs are weighed against the reference's, which count for ``prior`` outputs: few outputs
     move little, and a class that was never seen is left as it is.
 
@@ -55,7 +62,8 @@ def align_outputs(
     Raises:
         ValueError: shapes that do not fit, an unknown method, numbers that are not finite, or a ``prior`` of 0 or less.
     Source: matching of first and second moments as in CORAL (Sun, Feng, Saenko 2016), here within classes; the map
-        between normal distributions is that of Dowson and Landau 1982.
+        between normal distributions is that of Dowson and Landau 1982; the energy distance that of Szekely and Rizzo
+        2013.
     """
     seen = outputs if seen is None else seen
     _check(outputs, reference, seen, method, prior)
@@ -65,6 +73,9 @@ def align_outputs(
     if method == "standardised":
         centre, spread = known.mean(1).mean(), known.std(1).mean()
         return (standardise_outputs(given) * spread + centre).to(outputs.dtype)
+    if method == "learned":
+        pair = [align_outputs(rows, known, prior=prior, seen=fitted) for rows in (given, fitted)]
+        return _learned_map(pair[1], known, prior)(pair[0]).to(outputs.dtype)
     overall = _class_map("diagonal", fitted, known, prior)
     given, fitted = overall(given), overall(fitted)
     aligned = given.clone()
@@ -150,13 +161,49 @@ def _assignment_map(fitted: Tensor, known: Tensor, weight: float) -> Map:
     return lambda rows: rows + weight * moves[torch.cdist(rows, fitted[assigned]).argmin(1)]
 
 
+def _learned_map(fitted: Tensor, known: Tensor, prior: float) -> Map:
+    """A residual network under which the fitted outputs of each class are distributed like the known ones."""
+    count = known.shape[1]
+    centres = torch.stack([known[known.argmax(1) == label].mean(0).nan_to_num() for label in range(count)])
+    spread = (known - centres[known.argmax(1)]).std()
+    with seeded("learned alignment"):
+        layers = nn.Linear(2 * count, LEARNED_UNITS), nn.Tanh(), nn.Linear(LEARNED_UNITS, count)
+    for weights in layers[-1].parameters():
+        nn.init.zeros_(weights)  # begins with no correction
+    network = nn.Sequential(*layers).to(known)
+    optimiser = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1, 0, total_iters=LEARNED_STEPS)
+    draws = generator("learned alignment", "batches")
+    ours_of, theirs_of = (rows.argmax(1).bincount(minlength=count).double() for rows in (fitted, known))
+    as_ours = (ours_of / theirs_of.clamp_min(1))[known.argmax(1)].cpu()  # draws classes as often on either side
+
+    def placed(rows: Tensor, share: float = 0) -> Tensor:
+        """Outputs beside their class, corrected or as they are; a distance between classes outweighs all others."""
+        labels = rows.argmax(1)
+        beside = nn.functional.one_hot(labels, count).to(rows)
+        within = (rows - centres[labels]) / spread
+        if share:
+            within = within + share * network(torch.cat([within, beside], dim=1))
+        return torch.cat([within, CLASSES_APART * beside], dim=1)
+
+    for _ in range(LEARNED_STEPS):
+        ours = fitted[torch.randint(len(fitted), (LEARNED_BATCH,), generator=draws)]
+        theirs = known[torch.multinomial(as_ours, LEARNED_BATCH, replacement=True, generator=draws)]
+        pair = placed(ours, 1), placed(theirs)
+        distance = 2 * torch.cdist(*pair).mean() - sum(torch.cdist(rows, rows).mean() for rows in pair)
+        optimiser.zero_grad()
+        distance.backward()
+        optimiser.step()
+        schedule.step()
+    share = len(fitted) / (len(fitted) + prior)
+    return lambda rows: (placed(rows, share)[:, :count] * spread + centres[rows.argmax(1)]).detach()
+
+
 def _check(outputs: Tensor, reference: Tensor, seen: Tensor, method: str, prior: float) -> None:
     if method not in METHODS:
         raise ValueError(f"`method` must be one of {', '.join(METHODS)}; got {method!r}")
     if not prior > 0:
         raise ValueError(f"`prior` must be above 0; got {prior}")
-    for name, rows in (("outputs", outputs), ("seen", seen), ("reference", reference)):
-        if rows.ndim != 2 or rows.shape[1] != outputs.shape[1] or len(rows) == 0:
-            raise ValueError(f"`{name}` must be (n, {outputs.shape[-1]}) with n > 0; got {tuple(rows.shape)}")
-        if not torch.isfinite(rows).all():
-            raise ValueError(f"`{name}` must be finite numbers; it holds others")
+    check_outputs(outputs, classes=None)
+    for name, rows in (("seen", seen), ("reference", reference)):
+        check_outputs(rows, name, classes=outputs.shape[1])

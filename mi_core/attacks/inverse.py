@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mi_core.checks import check_images, check_outputs
 from mi_core.data import CLASSES
@@ -12,7 +12,7 @@ from mi_core.models import InverseModel
 from mi_core.randomness import seeded
 from mi_core.training import Checkpoint, History, fit
 
-__all__ = ["COMBINATIONS", "assemble_inputs", "fit_inverse_model", "ssim_loss"]
+__all__ = ["COMBINATIONS", "LOSSES", "assemble_inputs", "fit_inverse_model", "ssim_loss"]
 
 # The seven combinations of Table 4, in its order.
 COMBINATIONS: dict[str, tuple[str, ...]] = {
@@ -64,6 +64,16 @@ def ssim_loss(reconstructions: Tensor, images: Tensor) -> Tensor:
     return 1 - ssim_per_image(images, reconstructions).mean()
 
 
+# What an inverse model can be trained to minimise; the thesis's is "ssim".
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "ssim": ssim_loss,
+    "mse": nn.functional.mse_loss,
+    "ssim_and_mse": lambda reconstructions, images: (
+        ssim_loss(reconstructions, images) + 10 * nn.functional.mse_loss(reconstructions, images)
+    ),
+}
+
+
 def fit_inverse_model(
     inputs: Tensor,
     images: Tensor,
@@ -71,6 +81,9 @@ def fit_inverse_model(
     epochs: int,
     stream: tuple[str | int, ...],
     hidden: str = "tanh_dropout",
+    width: float = 1.0,
+    loss: str = "ssim",
+    schedule: str = "constant",
     validation: tuple[Tensor, Tensor] | None = None,
     precision: torch.dtype = torch.float32,
     checkpoint: Checkpoint | None = None,
@@ -81,26 +94,30 @@ def fit_inverse_model(
     Args:
         inputs: (n, c) from ``assemble_inputs``, for D_S^T through the shadow.
         images: (n, 1, 32, 32), D_S^T.
-        epochs, stream, validation, precision, checkpoint, on_epoch: as in ``mi_core.training.fit``.
-        hidden: as in ``mi_core.models.InverseModel``.
+        epochs, stream, schedule, validation, precision, checkpoint, on_epoch: as in ``mi_core.training.fit``.
+        hidden, width: as in ``mi_core.models.InverseModel``.
+        loss: a key of ``LOSSES``: "ssim" (1 - SSIM), "mse", or "ssim_and_mse", the one plus ten times the other.
     Returns:
-        The trained model and the losses (1 - SSIM) of each epoch.
+        The trained model and the losses of each epoch.
     Raises:
-        ValueError: as ``fit`` and ``InverseModel`` do.
+        ValueError: an unknown loss, or as ``fit`` and ``InverseModel`` do.
     Source: thesis section 3.2.
     """
     check_outputs(inputs, "inputs", classes=None)
     check_images(images)
+    if loss not in LOSSES:
+        raise ValueError(f"`loss` must be one of {', '.join(LOSSES)}; got {loss!r}")
     with seeded(*stream, "initial weights"):
-        model = InverseModel(inputs.shape[1], hidden=hidden)
+        model = InverseModel(inputs.shape[1], hidden=hidden, width=width)
     model.to(inputs.device)
     history = fit(
         model,
         inputs,
         images,
-        loss=ssim_loss,
+        loss=LOSSES[loss],
         epochs=epochs,
         stream=stream,
+        schedule=schedule,
         validation=validation,
         precision=precision,
         checkpoint=checkpoint,
