@@ -1,7 +1,7 @@
 """The ladder of threat models: what reaches each rung, what is chosen on held-out shadows, and its parameters."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import FrozenInstanceError, replace
+from dataclasses import FrozenInstanceError, asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +13,26 @@ import torch
 from mi_core.attacks.alignment import METHODS, align_outputs
 from mi_core.data import Split
 from mi_core.study import stages
+from mi_core.study.answers import DEFENCES, LOGITS
+from mi_core.study.defences import answer_rungs, defence_rungs
 from mi_core.study.experiments import EXPERIMENTS, Replicate
 from mi_core.study.graph import Context, Runner, Task, all_tasks
-from mi_core.study.ladder import CANDIDATES, DEFENCES, Access, Ladder, Rung, pool_sizes
+from mi_core.study.ladder import CANDIDATES, Access, Ladder, Rung, pool_sizes
 from mi_core.study.parameters import PROFILES, Study, make_study
+from mi_core.study.recipes import RECIPES, Recipe, best_recipe, recipe_of
 from mi_core.study.results import as_csv, summarise
 from mi_core.study.stages import ladder as ladder_stages
 from mi_core.study.store import Pieces, Store
 
 SMOKE = Replicate(PROFILES["smoke"], 0)
-RUNGS = {rung.row: rung for rung in Ladder(Replicate(PROFILES["quick"], 0)).rungs()}
+QUICK = Replicate(PROFILES["quick"], 0)
+RUNGS = {rung.row: rung for rung in (*Ladder(QUICK).rungs(), *answer_rungs(QUICK))}
+RUNGS |= {rung.row: rung for rung in (*defence_rungs(QUICK), *Ladder(QUICK).recipe_rungs())}
 
 
 def taken_from_the_target(rung: Rung) -> Iterator[tuple[str, int]]:
     """What a rung's reconstructions are computed from: each use of the target as (kind, how many images)."""
-    target = Replicate(PROFILES["quick"], 0).classifier("target").key
+    target = QUICK.classifier("target").key
     for task in all_tasks([rung.images]):
         for name, used in task.inputs.items():
             if used.key == target and task.stage == "outputs":
@@ -67,7 +72,7 @@ def test_no_rung_sees_images_or_labels_of_the_target(row: str) -> None:
 
 
 def test_what_is_chosen_and_predicted_takes_nothing_from_the_target_at_all() -> None:
-    for name in ("ladder_choice", "ladder_predictions"):
+    for name in ("ladder_choice", "ladder_predictions", "ladder_models_choice"):
         tasks = all_tasks([EXPERIMENTS[name](SMOKE)])
         assert SMOKE.classifier("target").key not in {task.key for task in tasks}
         assert {task.stage for task in tasks if "splits" in task.inputs} == {"auxiliary"}
@@ -253,8 +258,48 @@ def test_a_pool_trains_on_every_answer_with_its_own_image(
     assert given["epochs"] == 3 and given["hidden"] == "relu"
 
 
-def test_every_alignment_is_a_candidate_and_nothing_else() -> None:
-    assert {method for method, _ in CANDIDATES} == set(METHODS)
+def test_every_alignment_but_the_learned_one_is_a_candidate_and_all_are_compared() -> None:
+    assert {method for method, _ in CANDIDATES} == set(METHODS) - {"learned"}
+    compared = {row.removeprefix("alignment: ") for row in RUNGS} | {"none", "standardised"}
+    assert compared >= set(METHODS)
+
+
+def test_the_best_of_each_choice_is_taken_where_all_others_are_as_in_the_ladder() -> None:
+    scores = dict.fromkeys(RECIPES, 0.4) | {"as in the ladder": 0.5}
+    scores |= {"dropout": 0.51, "Tanh and dropout (thesis)": 0.505, "twice as wide": 0.49, "cosine schedule": 0.52}
+    lines = [
+        {"row": name, **asdict(RECIPES[name]), "held_out": number, "ssim": ssim + 0.01 * number, "mse": 0.1}
+        for name, ssim in scores.items()
+        for number in (1, 2)
+    ]
+    frame = pd.DataFrame(lines)
+    assert best_recipe(frame) == Recipe(hidden="relu_dropout", schedule="cosine")
+    assert recipe_of({"hidden": "tanh"}, frame) == best_recipe(frame)
+    assert recipe_of({"epochs": 3, **Recipe(width=0.5).parameters}, None) == Recipe(width=0.5)
+    assert best_recipe(frame[frame["row"] == "as in the ladder"]) == Recipe()
+
+
+def test_each_recipe_changes_one_choice_but_the_thesis_s_own() -> None:
+    own = asdict(Recipe())
+    for name, recipe in RECIPES.items():
+        changed = [choice for choice, value in asdict(recipe).items() if value != own[choice]]
+        assert len(changed) == (name != "as in the ladder"), name
+
+
+def test_an_inverse_model_that_is_chosen_is_built_and_read_as_it_was_chosen(auxiliary: Split, tmp_path: Path) -> None:
+    choice = pd.DataFrame([{**asdict(recipe), "ssim": recipe.width} for recipe in (Recipe(), Recipe(width=2.0))])
+    stored = {
+        "shadow_train.images": (auxiliary.images * 255).round().to(torch.uint8).numpy(),
+        "shadow_train.labels": auxiliary.labels.numpy(),
+        "shadow_train.indices": auxiliary.indices.numpy(),
+    }
+    given = {"outputs": np.random.default_rng(1).normal(size=(8, 10)).astype(np.float32)}
+    inputs = {"auxiliary": stored, "part 0": given, "choice": choice}
+    state = ladder_stages.pooled_inverse_model({"stream": [0], "epochs": 1}, inputs, context(tmp_path))
+    assert state["model.layers.0.weight"].shape == (10, 1024, 4, 4)
+    reading = {"inverse_model": state, "O": given, "choice": choice}
+    images = stages.inverse_reconstructions({"combination": "O"}, reading, context(tmp_path))["images"]
+    assert images.shape == (8, 1, 32, 32)
 
 
 def test_the_ladder_is_printed_in_the_columns_of_the_other_tables() -> None:
@@ -288,7 +333,7 @@ def test_every_form_of_answer_reaches_target_and_shadows_alike() -> None:
 
 
 def test_the_first_form_of_answer_is_that_of_the_ladder() -> None:
-    assert Ladder(SMOKE, DEFENCES[0]).attacked().key == Ladder(SMOKE).attacked().key
+    assert Ladder(SMOKE, LOGITS).attacked().key == Ladder(SMOKE).attacked().key
 
 
 def log_probabilities(folder: Path, probabilities: np.ndarray, **parameters: Any) -> np.ndarray:

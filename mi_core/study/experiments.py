@@ -1,11 +1,12 @@
 """Each table and figure of the study as a task of a replicate."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from mi_core.study.comparison import comparison_rows, plain_rows
+from mi_core.study.defences import answer_rungs, defence_rungs, defence_utility
 from mi_core.study.graph import Task
-from mi_core.study.ladder import Ladder, defence_rows, defence_utility
+from mi_core.study.ladder import Ladder, Rung
 from mi_core.study.parameters import CODE, Study
 from mi_core.study.replicate import COMBINATIONS, EXACT, HEADS, SHADOW_MARK, STARTS, TRUNCATIONS, Replicate
 
@@ -28,6 +29,9 @@ ON_REQUEST = (
     "ladder",
     "ladder_choice",
     "ladder_predictions",
+    "ladder_models",
+    "ladder_models_choice",
+    "ladder_answers",
     "defences",
     "defences_utility",
 )
@@ -93,6 +97,12 @@ def _precision(replicate: Replicate) -> Task:
     return replicate.score_table((label, "target", images) for label, images in rows)
 
 
+def _ladder(replicate: Replicate, rungs: Iterable[Rung]) -> Task:
+    """Scores of every rung on the images of D_F that the ladder attacks."""
+    own = Ladder(replicate).own
+    return own.score_table((_label(rung.row), "target", rung.images) for rung in rungs)
+
+
 # --- figures -------------------------------------------------------------------------------------------------------
 
 
@@ -140,10 +150,13 @@ EXPERIMENTS: dict[str, Callable[[Replicate], Task]] = {
     "gallery": _gallery,
     "comparison": _comparison,
     "precision": _precision,
-    "ladder": lambda replicate: Ladder(replicate).table(),
+    "ladder": lambda replicate: _ladder(replicate, Ladder(replicate).rungs()),
     "ladder_choice": lambda replicate: Ladder(replicate).choice,
     "ladder_predictions": lambda replicate: Ladder(replicate).predictions(),
-    "defences": defence_rows,
+    "ladder_models": lambda replicate: _ladder(replicate, Ladder(replicate).recipe_rungs()),
+    "ladder_models_choice": lambda replicate: Ladder(replicate).recipe_choice,
+    "ladder_answers": lambda replicate: _ladder(replicate, answer_rungs(replicate)),
+    "defences": lambda replicate: _ladder(replicate, defence_rungs(replicate)),
     "defences_utility": defence_utility,
 }
 

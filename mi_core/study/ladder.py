@@ -7,28 +7,20 @@ Choices among alignments are made on shadows that are held out, never on the tar
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from mi_core.study.answers import LOGITS, Answer
 from mi_core.study.graph import Task
 from mi_core.study.parameters import CODE
+from mi_core.study.recipes import RECIPES, Recipe
 from mi_core.study.replicate import INVERSE_SECONDS, Replicate
 
-__all__ = [
-    "CANDIDATES",
-    "DEFENCES",
-    "Access",
-    "Answer",
-    "Ladder",
-    "Rung",
-    "defence_rows",
-    "defence_utility",
-    "pool_row",
-    "pool_sizes",
-]
+__all__ = ["CANDIDATES", "Access", "Ladder", "Rung", "pool_row", "pool_sizes"]
 
-# Alignments to choose from: method, and how many outputs the reference's moments count for.
+# Alignments to choose from: method, and how many outputs the reference's moments count for. The learned one takes
+# seconds where these take milliseconds; it is compared with them, and not chosen from.
 CANDIDATES = (
     ("none", 10.0),
     ("standardised", 10.0),
@@ -38,6 +30,7 @@ CANDIDATES = (
     ("covariance", 10.0),
     ("covariance", 30.0),
 )
+OWN_RECIPE = Recipe()
 PRIOR = 10.0  # of the rows that name their method
 FEW_OUTPUTS = (10, 100)
 BUDGETS = (10, 100, 1000, 10_000)
@@ -75,43 +68,6 @@ class Rung:
     images: Task
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What the target answers with, which the attacker knows and does to his shadows' outputs as well.
-
-    Attributes:
-        form: "logits" or "probabilities"; of these the attacker takes logarithms.
-        number: how probabilities are written, "float32" or "float16".
-        decimals: kept by rounding; None for all.
-        k: how many of the largest outputs are shown; the others are zero.
-    """
-
-    form: str = "logits"
-    number: str = "float32"
-    decimals: int | None = None
-    k: int = 10
-
-    @property
-    def row(self) -> str:
-        """Its name in tables."""
-        name = self.form + (f", {self.number}" if self.number != "float32" else "")
-        if self.decimals is not None:
-            return f"{name}, {self.decimals} decimals"
-        return name + (f", k={self.k}" if self.k < 10 else "")
-
-
-DEFENCES = (
-    Answer(),
-    *(Answer(decimals=decimals) for decimals in (4, 3, 2, 1, 0)),
-    *(Answer(k=k) for k in (7, 5, 3, 2, 1)),
-    Answer("probabilities"),
-    Answer("probabilities", "float16"),
-    *(Answer("probabilities", decimals=decimals) for decimals in (4, 3, 2, 1, 0)),
-)
-DEFENDED_SHADOWS = 2  # of the pool that attacks each of them
-DEFENDED_CANDIDATES = (("none", 10.0), ("diagonal", 10.0), ("covariance", 10.0))
-
-
 def pool_sizes(largest: int) -> list[int]:
     """1, 2, 4, ... shadows up to the largest pool, which is always one of them."""
     sizes = [1]
@@ -133,7 +89,7 @@ class Ladder:
     def __init__(
         self,
         replicate: Replicate,
-        answer: Answer = DEFENCES[0],
+        answer: Answer = LOGITS,
         *,
         largest: int | None = None,
         candidates: tuple[tuple[str, float], ...] = CANDIDATES,
@@ -191,23 +147,20 @@ class Ladder:
 
     # --- inverse models ---
 
-    def inverse_model(self, parts: list[Task], epochs: int | None = None) -> Task:
-        """M_I on the pooled outputs of some classifiers on D_S^T."""
+    def inverse_model(self, parts: list[Task], epochs: int | None = None, recipe: Recipe | Task = OWN_RECIPE) -> Task:
+        """M_I on the pooled outputs of some classifiers on D_S^T, by a recipe or by the best of ``recipe_choice``."""
         study = self.own.study
+        chosen = isinstance(recipe, Task)
         parameters = {
             "stream": self.own.stream,
             "epochs": epochs or study.inverse_epochs,
-            "hidden": study.protocol.inverse_hidden,
+            **({} if chosen else recipe.parameters),
             "precision": study.precision,
         }
         seen = study.attack_training * len(parts) * parameters["epochs"]
-        inputs = {f"part {number}": part for number, part in enumerate(parts)}
-        return Task(
-            "pooled_inverse_model",
-            parameters,
-            {"auxiliary": self.own.auxiliary(), **inputs},
-            work=seen * INVERSE_SECONDS[False] / 2,
-        )
+        inputs = {"auxiliary": self.own.auxiliary(), **{f"part {number}": part for number, part in enumerate(parts)}}
+        work = seen * INVERSE_SECONDS[False] / 2 * parameters.get("width", 1) ** 2
+        return Task("pooled_inverse_model", parameters, inputs | ({"choice": recipe} if chosen else {}), work=work)
 
     def pool(self, count: int, alignment: tuple[str, float] | None = None) -> list[Task]:
         """Outputs on D_S^T of M_S, as they are, and of further shadows, aligned to it.
@@ -220,8 +173,13 @@ class Ladder:
         return [first, *(self.aligned(self.answers(number, "shadow_train"), alignment) for number in range(1, count))]
 
     def reconstructed(self, inverse_model: Task, outputs: Task) -> Task:
-        parameters = {"combination": "O", "hidden": self.own.study.protocol.inverse_hidden}
-        return Task("inverse_reconstructions", parameters, {"inverse_model": inverse_model, "O": outputs}, work=1)
+        built = {
+            name: inverse_model.parameters[name] for name in ("hidden", "width") if name in inverse_model.parameters
+        }
+        inputs = {"inverse_model": inverse_model, "O": outputs}
+        if "choice" in inverse_model.inputs:
+            inputs["choice"] = inverse_model.inputs["choice"]
+        return Task("inverse_reconstructions", {"combination": "O", **built}, inputs, work=1)
 
     def one_shadow(self, alignment: tuple[str, float]) -> Task:
         """The inverse model for an alignment with one shadow: all but one alignment leave M_S's outputs alone."""
@@ -250,11 +208,25 @@ class Ladder:
                 rows[f"{method} {prior:g} {number}"] = (label, self.held_out(model, number, (method, prior)))
         return self._held_out_table(rows)
 
+    def by_recipe(self, recipe: Recipe) -> Task:
+        """The inverse model of a recipe: one aligned shadow, as many updates as the largest pool has."""
+        return self.inverse_model(self.pool(1), self.most_epochs, recipe)
+
+    @cached_property
+    def recipe_choice(self) -> Task:
+        """Scores of every recipe with one aligned shadow, for each other shadow in the place of the target."""
+        rows = {}
+        for name, recipe in RECIPES.items():
+            for number in range(1, self.largest + 1):
+                label = {"row": name, **asdict(recipe), "held_out": number}
+                rows[f"{name} {number}"] = (label, self.held_out(self.by_recipe(recipe), number, None))
+        return self._held_out_table(rows)
+
     def predictions(self) -> Task:
         """What held-out shadows say of the rows of the ladder that take neither queries nor weights."""
         first = self.inverse_model(self.pool(1))
         rows: dict[str, tuple[Task, int, tuple[str, float] | None]] = {}
-        for method in ("none", "standardised", "diagonal", "transport", "covariance"):
+        for method in ("none", "standardised", "diagonal", "transport", "covariance", "learned"):
             row = {"none": "one shadow", "standardised": "one shadow, standardised"}.get(method, f"alignment: {method}")
             rows[row] = (self.one_shadow((method, PRIOR)), 1, (method, PRIOR))
         for count in pool_sizes(self.largest):
@@ -271,9 +243,15 @@ class Ladder:
     def rungs(self) -> Iterator[Rung]:
         """Every row of the ladder, from the least access to the most, then variants and a ceiling."""
         yield from self.label_rungs()
-        yield from self._shadow_rungs()
-        yield from self._query_rungs()
-        yield from self._white_box_rungs()
+        yield self.plain_rung()
+        yield self.plain_rung("standardised", "one shadow, standardised")
+        yield from map(self.pool_rung, pool_sizes(self.largest))
+        yield from self._trained_longer()
+        yield from map(self.query_rung, self.budgets())
+        white_box = self.white_box_rung()
+        gradient = self.own.reconstructions(self.attacked(), "test", through="target")
+        yield Rung("white box, X~", white_box.access, gradient)
+        yield white_box
         yield from self._alignment_rows()
 
     def _access(self, **named: Any) -> Access:
@@ -284,39 +262,45 @@ class Ladder:
         yield Rung("baseline: class average", access, self.own.baseline("class average", "target", "test"))
         yield Rung("label only", access, self.own.baseline("SSIM-optimal class image", "target", "test"))
 
-    def _shadow_rungs(self) -> Iterator[Rung]:
-        others = self.own.study.attack_test
-        for method, row in (("none", "one shadow"), ("standardised", "one shadow, standardised")):
-            outputs = self.aligned(self.attacked(), (method, PRIOR))
-            yield Rung(row, self._access(shadows=1), self.reconstructed(self.one_shadow((method, PRIOR)), outputs))
-        aligned = self.aligned(self.attacked())
-        for count in pool_sizes(self.largest):
-            images = self.reconstructed(self.inverse_model(self.pool(count)), aligned)
-            yield Rung(pool_row(count), self._access(shadows=count, outputs=others), images)
-        longer = self.inverse_model(self.pool(1), epochs=self.most_epochs)
-        access = self._access(shadows=1, outputs=others)
-        yield Rung("one shadow, aligned, trained longer", access, self.reconstructed(longer, aligned))
+    def plain_rung(self, method: str = "none", row: str = "one shadow") -> Rung:
+        """One shadow, and each output by itself."""
+        outputs = self.aligned(self.attacked(), (method, PRIOR))
+        return Rung(row, self._access(shadows=1), self.reconstructed(self.one_shadow((method, PRIOR)), outputs))
 
-    def _query_rungs(self) -> Iterator[Rung]:
-        study = self.own.study
-        for budget in (budget for budget in BUDGETS if budget <= study.attack_training):
-            answers = self.outputs("target", "shadow_train", images=budget)
-            parts = [*self.pool(self.largest), self.aligned(answers, seen=self.attacked())]
-            access = self._access(shadows=self.largest, outputs=study.attack_test, queries=budget)
-            images = self.reconstructed(self.inverse_model(parts), self.aligned(self.attacked()))
-            yield Rung(f"queries {budget}", access, images)
+    def pool_rung(self, count: int) -> Rung:
+        """So many shadows, aligned as the held-out shadows choose, and one inverse model."""
+        return self._aligned_rung(pool_row(count), count, self.inverse_model(self.pool(count)))
 
-    def _white_box_rungs(self) -> Iterator[Rung]:
-        study = self.own.study
-        access = self._access(queries=study.attack_training, weights=True)
-        gradient = self.own.reconstructions(self.attacked(), "test", through="target")
-        yield Rung("white box, X~", access, gradient)
+    def _aligned_rung(self, row: str, count: int, inverse_model: Task, queries: int = 0) -> Rung:
+        access = self._access(shadows=count, outputs=self.own.study.attack_test, queries=queries)
+        return Rung(row, access, self.reconstructed(inverse_model, self.aligned(self.attacked())))
+
+    def query_rung(self, budget: int) -> Rung:
+        """The largest pool, and the target's own answers for some of the attacker's images."""
+        answers = self.outputs("target", "shadow_train", images=budget)
+        parts = [*self.pool(self.largest), self.aligned(answers, seen=self.attacked())]
+        return self._aligned_rung(f"queries {budget}", self.largest, self.inverse_model(parts), budget)
+
+    def white_box_rung(self) -> Rung:
+        """An inverse model of the target itself."""
+        access = self._access(queries=self.own.study.attack_training, weights=True)
         model = self.inverse_model([self.outputs("target", "shadow_train")], epochs=self.most_epochs)
-        yield Rung("white box", access, self.reconstructed(model, self.attacked()))
+        return Rung("white box", access, self.reconstructed(model, self.attacked()))
+
+    def budgets(self) -> list[int]:
+        """How many queries the attackers that have some may ask, at most one for each of their images."""
+        return [budget for budget in BUDGETS if budget <= self.own.study.attack_training]
+
+    def _trained_longer(self) -> Iterator[Rung]:
+        """As many updates as the largest pool has; the same with the inverse model that held-out shadows choose."""
+        yield self._aligned_rung("one shadow, aligned, trained longer", 1, self.by_recipe(OWN_RECIPE))
+        for count in sorted({1, self.largest}):
+            model = self.inverse_model(self.pool(count), self.most_epochs // count, self.recipe_choice)
+            yield self._aligned_rung(f"{pool_row(count)}, chosen inverse model", count, model)
 
     def _alignment_rows(self) -> Iterator[Rung]:
         model, count = self.inverse_model(self.pool(1)), self.own.study.attack_test
-        for method in ("diagonal", "transport", "covariance"):
+        for method in ("diagonal", "transport", "covariance", "learned"):
             outputs = self.aligned(self.attacked(), (method, PRIOR))
             access = self._access(shadows=1, outputs=count)
             yield Rung(f"alignment: {method}", access, self.reconstructed(model, outputs))
@@ -332,41 +316,13 @@ class Ladder:
         own = self.reconstructed(model, self.outputs("shadow", "test"))
         yield Rung("ceiling: own outputs", self._access(shadows=1), own)
 
-    # --- tables ---
-
-    def table(self) -> Task:
-        """Scores of every rung on D_F."""
-        labels = ({"row": rung.row, "split": "test", "inverse_seed": 0} for rung in self.rungs())
-        rungs = self.rungs()
-        return self.own.score_table((label, "target", rung.images) for label, rung in zip(labels, rungs, strict=True))
+    def recipe_rungs(self) -> Iterator[Rung]:
+        """One aligned shadow with the inverse model of each recipe, beside the label alone."""
+        yield from self.label_rungs()
+        for name, recipe in RECIPES.items():
+            yield self._aligned_rung(name, 1, self.by_recipe(recipe))
 
 
 def pool_row(count: int) -> str:
     """The name of the rung with so many aligned shadows."""
     return "one shadow, aligned" if count == 1 else f"{count} shadows, aligned"
-
-
-# --- defences, against an attacker who aligns, pools, and trains through them ----------------------------------------
-
-
-def _against(replicate: Replicate, answer: Answer) -> Ladder:
-    return Ladder(replicate, answer, largest=DEFENDED_SHADOWS, candidates=DEFENDED_CANDIDATES)
-
-
-def defence_rows(replicate: Replicate) -> Task:
-    """Scores of the aligned pool against every form of answer, and of the label alone."""
-    rows = [(rung.row, rung.images) for rung in Ladder(replicate).label_rungs()]
-    for answer in DEFENCES:
-        ladder = _against(replicate, answer)
-        model = ladder.inverse_model(ladder.pool(DEFENDED_SHADOWS))
-        rows.append((answer.row, ladder.reconstructed(model, ladder.aligned(ladder.attacked()))))
-    own = Ladder(replicate).own
-    labels = ({"row": row, "split": "test", "inverse_seed": 0} for row, _ in rows)
-    return own.score_table((label, "target", images) for label, (_, images) in zip(labels, rows, strict=True))
-
-
-def defence_utility(replicate: Replicate) -> Task:
-    """What every form of answer leaves to those whom the target serves."""
-    shown = {answer.row: _against(replicate, answer).shown("target", "test") for answer in DEFENCES}
-    forms = {answer.row: [answer.form, answer.number] for answer in DEFENCES}
-    return Task("utility", {"forms": forms, "split": "test"}, {"splits": replicate.splits(), **shown})

@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 PUBLISHED = "published"
-OWN_TABLES = ("ladder", "defences")  # of scores, that the thesis does not have
+OWN_TABLES = ("ladder", "ladder_models", "ladder_answers", "defences")  # of scores, that the thesis does not have
 CSV_COLUMNS = ["table", "row", "split", "metric", "mean", "std", "n", "published_mean", "published_std"]
 
 

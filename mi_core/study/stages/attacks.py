@@ -23,6 +23,7 @@ from mi_core.data import CLASSES
 from mi_core.models import InverseModel, frozen_for_inference
 from mi_core.randomness import generator
 from mi_core.study.graph import Context
+from mi_core.study.recipes import recipe_of
 from mi_core.study.stages.common import (
     SAVE_SECONDS,
     Inputs,
@@ -211,7 +212,8 @@ def inverse_model(parameters: Parameters, inputs: Inputs, context: Context) -> V
 def inverse_reconstructions(parameters: Parameters, inputs: Inputs, context: Context) -> Value:
     """What M_I makes of the attack inputs."""
     attack_inputs = _assembled(parameters, inputs).to(context.device)
-    model = InverseModel(attack_inputs.shape[1], hidden=parameters["hidden"])
+    recipe = recipe_of(parameters, inputs.get("choice"))
+    model = InverseModel(attack_inputs.shape[1], hidden=recipe.hidden, width=recipe.width)
     load_state(model, inputs["inverse_model"], context)
     return {"images": predict(model, attack_inputs).numpy(force=True)}
 

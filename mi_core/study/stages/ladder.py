@@ -1,5 +1,7 @@
 """Stages of the ladder of threat models: alignment, pools of shadows, and shadows in the place of the target."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pandas as pd
 import torch
@@ -9,6 +11,7 @@ from mi_core.attacks.alignment import align_outputs, pool_outputs
 from mi_core.attacks.inverse import fit_inverse_model
 from mi_core.metrics import calibration_error
 from mi_core.study.graph import Context
+from mi_core.study.recipes import recipe_of
 from mi_core.study.stages.common import Inputs, Parameters, TimedCheckpoint, load_split, score_pairs, state_arrays
 from mi_core.study.store import Value
 
@@ -42,7 +45,7 @@ def pooled_inverse_model(parameters: Parameters, inputs: Inputs, context: Contex
         belonging.to(context.device),
         epochs=parameters["epochs"],
         stream=(*parameters["stream"], "ladder"),
-        hidden=parameters["hidden"],
+        **asdict(recipe_of(parameters, inputs.get("choice"))),
         precision=context.precision,
         checkpoint=TimedCheckpoint(context.pieces),
         on_epoch=lambda: context.advance(0.99 / parameters["epochs"]),
