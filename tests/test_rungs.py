@@ -1,5 +1,6 @@
 """Frames and the figure of the ladder, by hand."""
 
+from dataclasses import asdict
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +12,16 @@ from matplotlib.figure import Figure
 from mi_core.report.figures import transfer_scatter
 from mi_core.study import rungs
 from mi_core.study.parameters import PROFILES
-from mi_core.study.rungs import access_frame, choice_frame, pool_rows, transfer_frame
+from mi_core.study.recipes import RECIPES
+from mi_core.study.rungs import (
+    access_frame,
+    answer_frame,
+    choice_frame,
+    chosen_recipe,
+    pool_rows,
+    recipe_frame,
+    transfer_frame,
+)
 
 HELD_OUT = pd.DataFrame(
     [
@@ -40,6 +50,36 @@ def test_what_held_out_shadows_say_stands_beside_what_the_target_gave(results: A
     found = transfer_frame(results).set_index("row")
     expected = {"predicted": 0.3, "lowest": 0.2, "highest": 0.4, "transferred": 0.2}
     assert found.loc["one shadow"].to_dict() == pytest.approx(expected)
+
+
+def test_an_inverse_model_s_held_out_scores_stand_beside_those_on_the_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    held_out = [
+        {"row": name, **asdict(RECIPES[name]), "held_out": number, "ssim": ssim + number / 10, "mse": 0.05}
+        for name, ssim in (("as in the ladder", 0.2), ("MSE", 0.1), ("half as wide", 0.4))
+        for number in (1, 2)
+    ]
+    scores = pd.DataFrame({"row": ["as in the ladder", "as in the ladder", "MSE", "half as wide", "label only"]})
+    scores = scores.assign(ssim=[0.1, 0.3, 0.4, 0.5, 0.9], mse=0.03, top1_of_100=[0.0, 1.0, 0.2, 0.3, 0.4])
+    results = SimpleNamespace(frame={"ladder_models_choice": pd.DataFrame(held_out), "ladder_models": scores}.get)
+    monkeypatch.setattr(rungs, "rows_of", lambda results, name: results.frame(name))
+    found = recipe_frame(results).set_index("row")
+    assert found.index.tolist() == ["as in the ladder", "MSE", "half as wide"]
+    expected = {"held-out ssim": 0.35, "held-out mse": 0.05, "ssim": 0.2, "mse": 0.03, "top1_of_100": 0.5}
+    assert found.loc["as in the ladder"].to_dict() == pytest.approx(expected)
+    assert chosen_recipe(results) == "hidden relu, width 0.5, loss ssim, schedule constant"
+
+
+def test_answers_stand_in_columns_and_attackers_in_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = ["baseline: class average", "label only", "logits: one shadow", "probabilities: one shadow"]
+    rows += ["logits: queries 10", "probabilities, float16: queries 10", "logits: one shadow"]
+    frame = pd.DataFrame({"row": rows, "ssim": [0.9, 0.9, 0.1, 0.2, 0.3, 0.4, 0.3]})
+    monkeypatch.setattr(rungs, "rows_of", lambda results, name: frame)
+    found = answer_frame(None, "ssim").set_index("attacker")
+    assert found.index.tolist() == ["one shadow", "queries 10"]
+    assert found.columns.tolist() == ["logits", "probabilities", "probabilities, float16"]
+    assert found.loc["one shadow", "logits"] == pytest.approx(0.2)
+    assert found.loc["queries 10", "probabilities, float16"] == pytest.approx(0.4)
+    assert pd.isna(found.loc["queries 10", "probabilities"])
 
 
 def test_the_access_of_every_row_is_in_words() -> None:

@@ -8,10 +8,21 @@ from mi_core.study.ladder import Ladder, pool_row, pool_sizes
 from mi_core.study.leakage import measured
 from mi_core.study.overview import kind_of
 from mi_core.study.parameters import Study
+from mi_core.study.recipes import best_recipe
 from mi_core.study.replicate import Replicate
 from mi_core.study.results import Results
 
-__all__ = ["access_frame", "choice_frame", "pool_rows", "rows_of", "transfer_frame", "utility_frame"]
+__all__ = [
+    "access_frame",
+    "answer_frame",
+    "choice_frame",
+    "chosen_recipe",
+    "pool_rows",
+    "recipe_frame",
+    "rows_of",
+    "transfer_frame",
+    "utility_frame",
+]
 
 
 def rows_of(results: Results, experiment: str = "ladder") -> pd.DataFrame:
@@ -44,6 +55,32 @@ def choice_frame(results: Results) -> pd.DataFrame:
     return (
         scores.groupby(["method", "prior"])[["ssim", "mse"]].mean().reset_index().sort_values("ssim", ascending=False)
     )
+
+
+def recipe_frame(results: Results) -> pd.DataFrame:
+    """SSIM and MSE of each inverse model on held-out shadows, which choose, and on the target.
+
+    Returns:
+        One line a recipe, in their order: columns row, held-out ssim, held-out mse, ssim, mse and top1_of_100.
+    """
+    known = results.frame("ladder_models_choice").groupby("row", sort=False)[["ssim", "mse"]].mean()
+    found = rows_of(results, "ladder_models").groupby("row")[["ssim", "mse", "top1_of_100"]].mean()
+    return known.add_prefix("held-out ").join(found).reset_index()
+
+
+def chosen_recipe(results: Results) -> str:
+    """What held-out shadows choose: the best of each choice, in words."""
+    best = asdict(best_recipe(results.frame("ladder_models_choice")))
+    return ", ".join(f"{name} {value:g}" if name == "width" else f"{name} {value}" for name, value in best.items())
+
+
+def answer_frame(results: Results, metric: str) -> pd.DataFrame:
+    """Means of a metric: one line for each attacker, one column for each form in which the target answers."""
+    frame = rows_of(results, "ladder_answers")
+    frame = frame[frame["row"].str.contains(": ") & ~frame["row"].str.startswith("baseline")]
+    frame[["answers", "attacker"]] = frame["row"].str.split(": ", n=1, expand=True).to_numpy()
+    wide = frame.pivot_table(index="attacker", columns="answers", values=metric, sort=False)
+    return wide.rename_axis(columns=None).reset_index()
 
 
 def transfer_frame(results: Results) -> pd.DataFrame:
