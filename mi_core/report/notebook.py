@@ -11,6 +11,7 @@ from matplotlib_inline.backend_inline import set_matplotlib_formats
 from myst_nb import glue
 
 from mi_core.report.api import api_reference
+from mi_core.report.chapter_parameters import parameter_box
 from mi_core.report.explorer import explorer
 from mi_core.report.style import apply_style
 from mi_core.report.tables import METRIC_NAMES, SPLIT_TEXT, compare, csv_link, measure_table, plain
@@ -36,7 +37,9 @@ __all__ = [
 
 
 def open_chapter(namespace: Mapping[str, Any], *together: str) -> Results:
-    """Results for the parameters of this notebook; figures become SVG that is equal from run to run.
+    """Results for the parameters of this notebook, and a box that says what these take and cost.
+
+    Figures become SVG that is equal from run to run.
 
     Args:
         namespace: ``globals()``, right after the parameters.
@@ -45,6 +48,7 @@ def open_chapter(namespace: Mapping[str, Any], *together: str) -> Results:
         UserError: a mistyped name, a wrong type, a value out of range.
     """
     results = results_of_notebook(namespace, *together)
+    display(HTML(parameter_box(together)))
     for reason in results.superseded(*together):
         title = '<p class="admonition-title">Superseded results</p>'
         display(HTML(f'<div class="admonition warning">{title}<p>{escape(reason)}</p></div>'))
