@@ -50,18 +50,23 @@ def open_chapter(namespace: Mapping[str, Any], *together: str) -> Results:
     results = results_of_notebook(namespace, *together)
     display(HTML(parameter_box(together)))
     for reason in results.superseded(*together):
-        title = '<p class="admonition-title">Superseded results</p>'
-        display(HTML(f'<div class="admonition warning">{title}<p>{escape(reason)}</p></div>'))
+        display(HTML(superseded_warning(reason)))
     apply_style()
     set_matplotlib_formats("svg", metadata={"Date": None})
     return results
+
+
+def superseded_warning(reason: str) -> str:
+    """HTML that says why results are no longer what the code would compute."""
+    title = '<p class="admonition-title">Superseded results</p>'
+    return f'<div class="admonition warning">{title}<p>{escape(reason)}</p></div>'
 
 
 def show_table(results: Results, number: int) -> HTML:
     """Table ``number`` of the thesis, ours beside published, with a link to its CSV and a note on its scale."""
     summary = results.table(number)
     note = f'<p class="scale">Here: {results.note(f"table{number}")}. {_spread_note(summary)}</p>'
-    return HTML(compare(summary).to_html() + note + csv_link(as_csv(summary), f"table{number}"))
+    return HTML(compare(summary) + note + csv_link(as_csv(summary), f"table{number}"))
 
 
 def show_measures(
@@ -82,7 +87,7 @@ def show_measures(
     )
     note = f'<p class="scale">Here: {results.note(experiment)}. {_spread_note(summary)}</p>'
     text = summary[["row", "metric", "mean", "half_width", "n"]].to_csv(index=False, float_format="%.6g")
-    table = measure_table(summary, measures, name).to_html()
+    table = measure_table(summary, measures, name)
     return HTML(f'{table}{note}<ul class="meanings">{meanings}</ul>{csv_link(text, name)}')
 
 
@@ -102,7 +107,7 @@ def _spread_note(summary: pd.DataFrame) -> str:
 
 def show_frame(frame: pd.DataFrame, name: str) -> HTML:
     """Any other frame as a table, with a link to its CSV."""
-    return HTML(plain(frame, name).to_html() + csv_link(frame.to_csv(index=False, float_format="%.6g"), name))
+    return HTML(plain(frame, name) + csv_link(frame.to_csv(index=False, float_format="%.6g"), name))
 
 
 def show_explorer(results: Results) -> HTML:
@@ -135,7 +140,7 @@ def _show_verdicts(
     measure = lines["metric"].map(_words) + lines["split"].map(lambda split: f", {SPLIT_TEXT.get(split, split)}")
     rest = {"cause": lines["cause"], "evidence": lines["chapter"].map(_link)}
     frame = pd.DataFrame({**named, "measure": measure, **_published_and_ours(lines), **verdict, **rest})
-    return HTML(plain(frame, name).to_html() + csv_link(data.to_csv(index=False, float_format="%.6g"), name))
+    return HTML(plain(frame, name, links="evidence") + csv_link(data.to_csv(index=False, float_format="%.6g"), name))
 
 
 def _words(metric: str) -> str:
