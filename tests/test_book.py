@@ -224,6 +224,24 @@ def test_figures_are_the_same_white_cards_in_the_dark(browser: Browser, address:
         assert seen[0].tobytes() == seen[1].tobytes()
 
 
+def test_the_front_page_answers_in_one_screen(browser: Browser, address: str) -> None:
+    """What was asked, found with intervals, shown, how far to trust it, and where next."""
+    with Visit(browser, f"{address}/chapters/introduction.html", viewport={"width": 1280, "height": 800}) as visit:
+        visit.page.wait_for_selector("article table mjx-container")
+        places = [
+            "strong:text-is('Asked.')",
+            "figure#fig-overview img",
+            "strong:text-is('Found.')",
+            "article table.table",
+        ]
+        places += [".admonition-title:text-is('How far to trust it')", "p:has(> strong:text-is('Next.'))"]
+        boxes = [visit.page.locator(place).bounding_box() for place in places]
+        assert [box["y"] for box in boxes] == sorted(box["y"] for box in boxes)
+        assert boxes[-1]["y"] + boxes[-1]["height"] <= 800
+        assert min(box["width"] for box in boxes[1::2]) > 500
+        assert "[" in visit.page.locator("article table.table").inner_text()
+
+
 def test_a_table_is_downloaded_as_csv(browser: Browser, address: str) -> None:
     with Visit(browser, f"{address}/chapters/rq1_inputs.html", accept_downloads=True) as visit:
         with visit.page.expect_download() as download:
