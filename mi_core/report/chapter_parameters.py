@@ -27,7 +27,8 @@ def parameter_box(experiments: Sequence[str]) -> str:
     }
     header = "".join(f'<th scope="col">{name}</th>' for name in ("parameter", "takes", "default", *PROFILES))
     lines = "".join(
-        f'<tr><th scope="row"><code>{name}</code></th><td>{escape(kind)}</td><td><code>{default}</code></td>'
+        f'<tr><th scope="row"><code>{name}</code></th><td class="words">{escape(kind)}</td>'
+        f'<td class="words"><code>{default}</code></td>'
         + "".join(f"<td>{_duration(cost)}</td>" for cost in changed[name])
         + "</tr>"
         for name, (kind, default) in _described().items()
