@@ -16,6 +16,7 @@
 # ---
 
 # %% [markdown]
+# (front)=
 # # What do a classifier's outputs give away?
 #
 # **Asked.** A classifier answers with ten numbers. How much of the image that went in can an attacker draw from them, who knows

@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import io
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import yaml
 from browsing import Visit, fetch_axe
 from bs4 import BeautifulSoup
 from conftest import ROOT
+from PIL import Image
 from playwright.sync_api import Browser
 
 import mi_core
@@ -190,6 +192,7 @@ SERIOUS = """async (rules) => {
 def test_pages_keep_nobody_out_in_light_and_dark(browser: Browser, address: str, axe: str, page: str) -> None:
     with Visit(browser, f"{address}/{page}.html") as visit:
         visit.page.add_script_tag(content=axe)
+        visit.page.evaluate("document.querySelectorAll('details').forEach((unfolded) => { unfolded.open = true; })")
         for theme, rules in (("light", None), ("dark", ["color-contrast"])):
             visit.page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
             visit.page.wait_for_timeout(200)  # colours fade in
@@ -208,6 +211,38 @@ def test_the_explorer_follows_the_theme_and_stays_small(browser: Browser, addres
         assert colours[0] != colours[1]
 
 
+@pytest.mark.parametrize(("page", "figure"), [("introduction", "fig-overview"), ("rq1_inputs", "fig-inverse-layers")])
+def test_figures_are_the_same_white_cards_in_the_dark(browser: Browser, address: str, page: str, figure: str) -> None:
+    """Dimmed, a reconstruction would have other greys than the scores were computed of."""
+    with Visit(browser, f"{address}/chapters/{page}.html", color_scheme="light") as visit:
+        seen = []
+        for theme in ("light", "dark"):
+            visit.page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
+            visit.page.wait_for_timeout(200)
+            shot = Image.open(io.BytesIO(visit.page.locator(f"figure#{figure} img").screenshot())).convert("L")
+            seen.append(shot.crop((12, 12, shot.width - 12, shot.height - 12)))  # without the round corners
+        assert seen[0].getextrema()[1] == 255
+        assert seen[0].tobytes() == seen[1].tobytes()
+
+
+def test_the_front_page_answers_in_one_screen(browser: Browser, address: str) -> None:
+    """What was asked, found with intervals, shown, how far to trust it, and where next."""
+    with Visit(browser, f"{address}/chapters/introduction.html", viewport={"width": 1280, "height": 800}) as visit:
+        visit.page.wait_for_selector("article table mjx-container")
+        places = [
+            "strong:text-is('Asked.')",
+            "figure#fig-overview img",
+            "strong:text-is('Found.')",
+            "article table.table",
+        ]
+        places += [".admonition-title:text-is('How far to trust it')", "p:has(> strong:text-is('Next.'))"]
+        boxes = [visit.page.locator(place).bounding_box() for place in places]
+        assert [box["y"] for box in boxes] == sorted(box["y"] for box in boxes)
+        assert boxes[-1]["y"] + boxes[-1]["height"] <= 800
+        assert min(box["width"] for box in boxes[1::2]) > 500
+        assert "[" in visit.page.locator("article table.table").inner_text()
+
+
 def test_a_table_is_downloaded_as_csv(browser: Browser, address: str) -> None:
     with Visit(browser, f"{address}/chapters/rq1_inputs.html", accept_downloads=True) as visit:
         with visit.page.expect_download() as download:
@@ -217,7 +252,19 @@ def test_a_table_is_downloaded_as_csv(browser: Browser, address: str) -> None:
         assert lines[1].startswith("4,M_I(O),test,ssim,")
 
 
-def test_the_whole_book_prints_with_its_figures(browser: Browser, site: Path, soups: dict[str, BeautifulSoup]) -> None:
+PAPER, LANDSCAPE = 665, 990  # pixels: A4 without its margins
+CUT_OFF = """([narrow, wide]) => {
+    const room = (e) => getComputedStyle(e.closest('section')).page === 'wide' ? wide : narrow;
+    return Array.from(document.querySelectorAll('article :is(table, pre, img, figure, .explorer)'))
+        .filter((e) => e.checkVisibility())
+        .filter((e) => e.getBoundingClientRect().right > room(e) + 1 || e.scrollWidth > e.clientWidth + 2)
+        .map((e) => e.outerHTML.slice(0, 100));
+}"""
+
+
+def test_the_whole_book_prints_and_nothing_is_cut(
+    browser: Browser, site: Path, soups: dict[str, BeautifulSoup]
+) -> None:
     """As `make pdf` does: all chapters in one page, printed by the browser."""
     build(site.parents[1], "--builder", "singlehtml")
     folder = site.parent / "singlehtml"
@@ -231,5 +278,13 @@ def test_the_whole_book_prints_with_its_figures(browser: Browser, site: Path, so
             "Array.from(document.querySelectorAll('article img')).filter(i => i.naturalWidth && i.checkVisibility())"
         )
         assert page.evaluate(f"{shown}.length") == pictures
-        printed = page.pdf()
+        text = page.inner_text("body")
+        assert text.count('profile = "published"') > 3, "parameters are read on paper, too"
+        assert "Show code cell source" not in text
+        assert page.locator("button.copybtn:visible, p.download:visible, nav.bd-links:visible").count() == 0
+        page.set_viewport_size({"width": PAPER, "height": 900})
+        page.wait_for_function("document.querySelectorAll('mjx-container').length > 100")
+        assert page.evaluate(CUT_OFF, [PAPER, LANDSCAPE]) == []
+        printed = page.pdf(prefer_css_page_size=True)
+    assert b"/MediaBox [0 0 594.95" in printed, "A4"
     assert len(re.findall(rb"/Type /Page\b", printed)) > len(PAGES)

@@ -62,7 +62,7 @@ def test_a_row_that_was_not_computed_stays_and_an_own_row_keeps_its_place() -> N
     assert rows[:4] == ["M_I(O)", "M_I(A_L)", "M_I(A_L)/shadow-weights", "M_I(X~)"]
     assert table.query("row == 'M_I(O+X~)'")["mean"].isna().all()
     assert table.query("row == 'M_I(A_L)/shadow-weights'")["published_mean"].isna().all()
-    html = compare(table).to_html()
+    html = compare(table)
     assert ABSENT in html
     assert html.count("<tr>") == 2 + len(rows)
 
@@ -74,10 +74,10 @@ def test_published_numbers_are_the_86_of_six_tables() -> None:
 
 
 def test_compare_shows_ours_the_thesis_and_the_difference() -> None:
-    html = compare(summarise(4, scores("M_I(O)", 0, 0, [0.25, 0.25]))).to_html()
+    html = compare(summarise(4, scores("M_I(O)", 0, 0, [0.25, 0.25])))
     for text in ("0.2500", "0.2298 ± 0.0041", "+0.0202", 'class="dataframe comparison"', "re-identification: AUC"):
         assert text in html
-    line = re.search(r"<td[^>]*>M_I\(O\)</td>(.*?)</tr>", html, re.DOTALL).group(1)
+    line = re.search(r"<th[^>]*>M_I\(O\)</th>(.*?)</tr>", html, re.DOTALL).group(1)
     assert re.findall(r">([^<]+)</td>", line)[-2:] == ["0.2500", "—"]  # AUC 1/4; too few others for top-1 of 100
     with pytest.raises(ValueError, match="`summary` must be one summarised table"):
         compare(pd.DataFrame({"table": [4]}))
@@ -87,8 +87,8 @@ def test_several_replicates_are_shown_with_student_s_interval() -> None:
     frame = pd.concat([scores("M_I(O)", replicate, 0, [value] * 2) for replicate, value in enumerate((0.2, 0.3, 0.4))])
     summary = summarise(4, frame)
     low, high = stats.t.interval(0.95, 2, loc=0.3, scale=0.1 / np.sqrt(3))
-    assert f"0.3000 [{low:.4f}, {high:.4f}]" in compare(summary).to_html()
-    measures = measure_table(summary[summary["row"] == "M_I(O)"], ["ssim", "auc"], "some").to_html()
+    assert f"0.3000 [{low:.4f}, {high:.4f}]" in compare(summary)
+    measures = measure_table(summary[summary["row"] == "M_I(O)"], ["ssim", "auc"], "some")
     assert f"0.3000 [{low:.4f}, {high:.4f}]" in measures
     assert "0.2500 [0.2500, 0.2500]" in measures
     assert MEASURES["auc"].title in measures

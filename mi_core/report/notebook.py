@@ -11,6 +11,7 @@ from matplotlib_inline.backend_inline import set_matplotlib_formats
 from myst_nb import glue
 
 from mi_core.report.api import api_reference
+from mi_core.report.chapter_parameters import parameter_box
 from mi_core.report.explorer import explorer
 from mi_core.report.style import apply_style
 from mi_core.report.tables import METRIC_NAMES, SPLIT_TEXT, compare, csv_link, measure_table, plain
@@ -36,7 +37,9 @@ __all__ = [
 
 
 def open_chapter(namespace: Mapping[str, Any], *together: str) -> Results:
-    """Results for the parameters of this notebook; figures become SVG that is equal from run to run.
+    """Results for the parameters of this notebook, and a box that says what these take and cost.
+
+    Figures become SVG that is equal from run to run.
 
     Args:
         namespace: ``globals()``, right after the parameters.
@@ -45,19 +48,25 @@ def open_chapter(namespace: Mapping[str, Any], *together: str) -> Results:
         UserError: a mistyped name, a wrong type, a value out of range.
     """
     results = results_of_notebook(namespace, *together)
+    display(HTML(parameter_box(together)))
     for reason in results.superseded(*together):
-        title = '<p class="admonition-title">Superseded results</p>'
-        display(HTML(f'<div class="admonition warning">{title}<p>{escape(reason)}</p></div>'))
+        display(HTML(superseded_warning(reason)))
     apply_style()
     set_matplotlib_formats("svg", metadata={"Date": None})
     return results
+
+
+def superseded_warning(reason: str) -> str:
+    """HTML that says why results are no longer what the code would compute."""
+    title = '<p class="admonition-title">Superseded results</p>'
+    return f'<div class="admonition warning">{title}<p>{escape(reason)}</p></div>'
 
 
 def show_table(results: Results, number: int) -> HTML:
     """Table ``number`` of the thesis, ours beside published, with a link to its CSV and a note on its scale."""
     summary = results.table(number)
     note = f'<p class="scale">Here: {results.note(f"table{number}")}. {_spread_note(summary)}</p>'
-    return HTML(compare(summary).to_html() + note + csv_link(as_csv(summary), f"table{number}"))
+    return HTML(compare(summary) + note + csv_link(as_csv(summary), f"table{number}"))
 
 
 def show_measures(
@@ -78,7 +87,7 @@ def show_measures(
     )
     note = f'<p class="scale">Here: {results.note(experiment)}. {_spread_note(summary)}</p>'
     text = summary[["row", "metric", "mean", "half_width", "n"]].to_csv(index=False, float_format="%.6g")
-    table = measure_table(summary, measures, name).to_html()
+    table = measure_table(summary, measures, name)
     return HTML(f'{table}{note}<ul class="meanings">{meanings}</ul>{csv_link(text, name)}')
 
 
@@ -98,7 +107,7 @@ def _spread_note(summary: pd.DataFrame) -> str:
 
 def show_frame(frame: pd.DataFrame, name: str) -> HTML:
     """Any other frame as a table, with a link to its CSV."""
-    return HTML(plain(frame, name).to_html() + csv_link(frame.to_csv(index=False, float_format="%.6g"), name))
+    return HTML(plain(frame, name) + csv_link(frame.to_csv(index=False, float_format="%.6g"), name))
 
 
 def show_explorer(results: Results) -> HTML:
@@ -131,7 +140,7 @@ def _show_verdicts(
     measure = lines["metric"].map(_words) + lines["split"].map(lambda split: f", {SPLIT_TEXT.get(split, split)}")
     rest = {"cause": lines["cause"], "evidence": lines["chapter"].map(_link)}
     frame = pd.DataFrame({**named, "measure": measure, **_published_and_ours(lines), **verdict, **rest})
-    return HTML(plain(frame, name).to_html() + csv_link(data.to_csv(index=False, float_format="%.6g"), name))
+    return HTML(plain(frame, name, links="evidence") + csv_link(data.to_csv(index=False, float_format="%.6g"), name))
 
 
 def _words(metric: str) -> str:

@@ -2,10 +2,13 @@
 
 import base64
 from collections.abc import Sequence
+from html import escape
+from itertools import groupby
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from pandas.io.formats.style import Styler
+from pandas.api.types import is_numeric_dtype
 
 from mi_core.study.leakage import MEASURES
 from mi_core.study.results import CSV_COLUMNS
@@ -24,15 +27,15 @@ SPLIT_TEXT = {
 }
 
 
-def compare(summary: pd.DataFrame) -> Styler:
+def compare(summary: pd.DataFrame) -> str:
     """Ours beside published, one line a row of the thesis's table.
 
     Args:
         summary: what ``mi_core.study.results.summarise`` gives for one table.
     Returns:
-        For each metric that the thesis prints three columns: ours (mean, with its interval where there are several
-        replicates), the thesis's (mean, with its printed spread), and the difference; beside scores of reconstructions
-        ours for re-identification.
+        HTML. For each metric that the thesis prints three columns: ours (mean, with its interval where there are
+        several replicates), the thesis's (mean, with its printed spread), and the difference; beside scores of
+        reconstructions ours for re-identification.
     Raises:
         ValueError: the frame lacks a column or holds several tables.
     """
@@ -62,18 +65,55 @@ def compare(summary: pd.DataFrame) -> Styler:
     table = wide.swaplevel(axis=1).reindex(index=order, columns=columns).fillna("—").reset_index()
     table.columns = pd.MultiIndex.from_tuples([(a, b) if b else ("", a) for a, b in table.columns])
     table = table.rename(columns={"split": "set"}, level=1)
-    return _styled(table, f"table{number}")
+    return _html(table, f"table{number}")
 
 
-def plain(frame: pd.DataFrame, name: str) -> Styler:
-    """Any frame as a table of the same looks; ``name`` is its unique identifier on the page."""
-    words = frame.select_dtypes(exclude="number").columns
-    return _styled(frame, name).set_properties(subset=words, **{"text-align": "left", "white-space": "normal"})
+def plain(frame: pd.DataFrame, name: str, *, links: str = "") -> str:
+    """Any frame as an HTML table of the same looks.
+
+    Args:
+        frame: its columns that are no numbers are set as words.
+        name: unique identifier of the table on its page.
+        links: a column that holds HTML already; all others are escaped.
+    """
+    words = [place for place, column in enumerate(frame) if not is_numeric_dtype(frame[column])]
+    return _html(frame, name, words=words, links=links)
 
 
-def _styled(frame: pd.DataFrame, name: str) -> Styler:
-    styler = frame.style.hide(axis="index").set_uuid(name)
-    return styler.set_table_attributes('class="dataframe comparison"')
+def _html(frame: pd.DataFrame, name: str, *, words: Sequence[int] = (), links: str = "") -> str:
+    """A table whose first column heads its lines; of two levels of columns the upper one spans its group."""
+    levels = [column if isinstance(column, tuple) else (column,) for column in frame.columns]
+    lines = [_heads([level[-1] for level in levels])]
+    if frame.columns.nlevels == 2:
+        groups = [(title, len([*group])) for title, group in groupby(level[0] for level in levels)]
+        lines.insert(0, "".join(_group(str(title), span) for title, span in groups))
+    body = []
+    for first, *rest in frame.itertuples(index=False, name=None):
+        cells = [f'<th scope="row">{escape(_text(first))}</th>']
+        for place, value in enumerate(rest, start=1):
+            text = value if frame.columns[place] == links else escape(_text(value))
+            cells.append(f'<td class="words">{text}</td>' if place in words else f"<td>{text}</td>")
+        body.append("".join(cells))
+    head, content = ("\n".join(f"<tr>{line}</tr>" for line in part) for part in (lines, body))
+    return (
+        f'<table id="T_{name}" class="dataframe comparison">\n<thead>\n{head}\n</thead>\n'
+        f"<tbody>\n{content}\n</tbody>\n</table>\n"
+    )
+
+
+def _heads(titles: Sequence[Any]) -> str:
+    return "".join(f'<th scope="col">{escape(str(title))}</th>' for title in titles)
+
+
+def _group(title: str, span: int) -> str:
+    return f'<th scope="colgroup" colspan="{span}">{escape(title)}</th>' if title else f'<td colspan="{span}"></td>'
+
+
+def _text(value: Any) -> str:
+    """Numbers with four decimals, or three digits where those would say nothing."""
+    if not isinstance(value, float | np.floating):
+        return str(value)
+    return f"{value:.3g}" if 0 < abs(value) < 0.001 else f"{value:.4f}"
 
 
 def _ours(summary: pd.DataFrame) -> list[str]:
@@ -88,8 +128,8 @@ def _ours(summary: pd.DataFrame) -> list[str]:
     return texts
 
 
-def measure_table(summary: pd.DataFrame, measures: Sequence[str], name: str) -> Styler:
-    """Several measures of each row side by side, ours only.
+def measure_table(summary: pd.DataFrame, measures: Sequence[str], name: str) -> str:
+    """HTML: several measures of each row side by side, ours only.
 
     Args:
         summary: columns row, metric, mean, half_width, seed_std and n, one line a row and metric.
@@ -99,7 +139,7 @@ def measure_table(summary: pd.DataFrame, measures: Sequence[str], name: str) -> 
     cells = summary.assign(text=_ours(summary))
     wide = cells.pivot(index="row", columns="metric", values="text")
     wide = wide.reindex(index=cells["row"].unique(), columns=list(measures)).fillna("—")
-    return _styled(wide.rename(columns={key: MEASURES[key].title for key in measures}).reset_index(), name)
+    return _html(wide.rename(columns={key: MEASURES[key].title for key in measures}).reset_index(), name)
 
 
 def _with_spread(mean: float, spread: float) -> str:

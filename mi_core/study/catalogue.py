@@ -1,17 +1,17 @@
 """Every parameter of a run in one table: type and range, default, meaning, and what changing it computes again."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 
 from mi_core.errors import UserError
-from mi_core.study.experiments import ON_REQUEST, replicates
+from mi_core.study.experiments import EXPERIMENTS, ON_REQUEST, Replicate, replicates
 from mi_core.study.graph import Task, all_tasks
 from mi_core.study.manifest import publishable
-from mi_core.study.parameters import Protocol, Study, make_study
+from mi_core.study.parameters import PROFILES, Protocol, Study, make_study
 
-__all__ = ["another_value", "catalogue", "minutes_again"]
+__all__ = ["another_value", "catalogue", "minutes_again", "minutes_from_nothing"]
 
 
 def catalogue() -> pd.DataFrame:
@@ -83,3 +83,34 @@ def _tasks(profile: str, changes: dict[str, Any]) -> list[Task]:
     """All that a plain run computes."""
     wanted = (publishable(each) for each in replicates(make_study(profile, changes)))
     return all_tasks(task for each in wanted for name, task in each.items() if name not in ON_REQUEST)
+
+
+def minutes_from_nothing(experiments: Iterable[str]) -> pd.DataFrame:
+    """How long some experiments take at each profile, with all their replicates.
+
+    Args:
+        experiments: keys of what is published of a replicate, such as "table4" or "outputs target test".
+    Returns:
+        One line a profile, its index. Columns all (from nothing) and text (the steps that protocol "text" asks for,
+        once those of "code" are there): minutes on two CPU cores with bfloat16, estimated.
+    """
+    names = tuple(experiments)
+    lines = {}
+    for profile, study in PROFILES.items():
+        text = make_study(profile, {"protocol": "text"})
+        first, second = _minutes(study, text, 0, names), _minutes(study, text, 1, names)
+        lines[profile] = [one + (study.replicates - 1) * other for one, other in zip(first, second, strict=True)]
+    return pd.DataFrame.from_dict(lines, orient="index", columns=["all", "text"]).rename_axis("profile")
+
+
+def _minutes(code: Study, text: Study, number: int, names: tuple[str, ...]) -> tuple[float, float]:
+    """Of one replicate; those after the first are alike in size, and no two replicates share a step."""
+    before, after = (all_tasks(_named(Replicate(study, number), names)) for study in (code, text))
+    known = {task.key for task in before}
+    return sum(task.work for task in before) / 60, sum(task.work for task in after if task.key not in known) / 60
+
+
+def _named(replicate: Replicate, names: Iterable[str]) -> list[Task]:
+    return [
+        EXPERIMENTS[name](replicate) if name in EXPERIMENTS else replicate.outputs(*name.split()[1:]) for name in names
+    ]
