@@ -12,7 +12,7 @@ from conftest import ROOT, CommandLine, hidden_behind_an_empty_disk
 from mi_core.errors import UserError
 from mi_core.study import cluster
 from mi_core.study.experiments import EXPERIMENTS, Replicate
-from mi_core.study.graph import Runner
+from mi_core.study.graph import Progress, Runner
 from mi_core.study.parameters import make_study
 from mi_core.study.store import Store
 
@@ -93,6 +93,42 @@ def test_a_failing_stage_is_the_same_sentence_as_without_workers(alone: CommandL
     sentences = [own(*words, *more, code=2).stderr.splitlines()[-1] for more in ((), ("--workers", "1"))]
     assert sentences[0] == sentences[1]
     assert "cannot read or write the data in" in sentences[0]
+
+
+class Reports(Progress):
+    """Progress that also keeps what it was told, and how far its bar was then."""
+
+    def __init__(self, *arguments: object, **options: object) -> None:
+        super().__init__(*arguments, **options)
+        self.told: list[tuple[str, float, float]] = []
+        made.append(self)
+
+    def report(self, key: str, share: float) -> None:
+        super().report(key, share)
+        self.told.append((key, share, self.bar.n))
+
+
+made: list[Reports] = []
+
+
+@pytest.mark.run
+def test_the_bar_moves_within_a_step_of_a_worker(
+    alone: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "Progress", Reports)
+    monkeypatch.setattr(sys.stderr, "write", lambda text: len(text))
+    for name, value in (alone.environment | {"OMP_NUM_THREADS": "1"}).items():
+        monkeypatch.setenv(name, value)
+    replicate = Replicate(make_study("smoke", {"steps": 20}), 0)
+    task = replicate.reconstructions(replicate.outputs("target", "test"), "test")
+    with cluster.local_workers(1) as client:
+        cluster.compute(client, Runner(Store(tmp_path), device="cpu"), [task])
+    (progress,) = made
+    within = [(share, place) for key, share, place in progress.told if key == task.key and 0 < share < 1]
+    assert len(within) > 10
+    assert within == sorted(within)
+    assert within[-1][1] - within[0][1] > 0.5 * task.work
+    assert progress.bar.n == pytest.approx(progress.bar.total)
 
 
 # --- a cluster that the user has: TLS, and a worker that does not see the driver's disk ---
