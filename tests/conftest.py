@@ -56,6 +56,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     for item in session.items:
         if mark := item.get_closest_marker("fault"):
             cases[mark.args] = cases.get(mark.args, 0) + item.stash.get(CASES_TRIED, 1)
+    if not cases:
+        return
     rows = [(title[:1].upper() + title[1:], count, gives) for (title, gives), count in cases.items()]
     pd.DataFrame(rows, columns=["Fault or input", "Cases", "What it gives"]).to_csv(folder / "faults.csv", index=False)
 
