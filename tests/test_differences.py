@@ -95,6 +95,7 @@ def record(request: pytest.FixtureRequest) -> Callable[..., None]:
 
     def record(circumstances: str, images: str, *numbers: float) -> None:
         line = [circumstances, images, *(f"{number:.2g}" for number in numbers)]
+        line += [""] * (len(HEADER) - len(line))
         request.session.stash.setdefault(DIFFERENCES, [HEADER]).append(line)
 
     return record
