@@ -24,8 +24,8 @@ pdf: book  ## Print the whole book to book/_build/report.pdf, through Chromium
 test: .venv/ready-dev  ## Run every test, the rendered book in a browser included
 	$(BIN)/python -m pytest
 
-faults: .venv/ready-dev  ## Disturb whole runs: kill, interrupt, fill disks, damage files; writes the table of faults
-	$(BIN)/python -m pytest -m "fault or slow" --record-faults results/faults.csv
+faults: .venv/ready-dev  ## Disturb whole runs: kill, interrupt, fill disks, damage files; compare circumstances; writes both tables
+	$(BIN)/python -m pytest -m "fault or slow" --record=results
 
 lint: .venv/ready-dev  ## Check style, and that notebooks and their scripts are in sync
 	$(BIN)/ruff check . && $(BIN)/ruff format --check mi_core tests && $(BIN)/jupytext --test --to ipynb notebooks/*.py

@@ -26,10 +26,12 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 CASES_TRIED = pytest.StashKey[int]()
+DIFFERENCES = pytest.StashKey[list[list[str]]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--record-faults", type=Path, help="Write the table of faults that the book shows to this file.")
+    words = "Write the tables of faults and of differences that the book shows to this folder, if all tests pass."
+    parser.addoption("--record", type=Path, metavar="FOLDER", help=words)
 
 
 @pytest.fixture
@@ -43,16 +45,21 @@ def tried(request: pytest.FixtureRequest) -> Callable[[], None]:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """The table of faults: tests marked ``fault(title, gives)``, with the number of cases, if all have passed."""
-    file = session.config.getoption("record_faults")
-    if file is None or session.testsfailed or session.config.option.collectonly:
+    """The table of faults: tests marked ``fault(title, gives)``, with the number of cases; and that of differences."""
+    folder = session.config.getoption("record")
+    if folder is None or session.testsfailed or session.config.option.collectonly:
         return
+    if lines := session.stash.get(DIFFERENCES, None):
+        header, *rows = lines
+        pd.DataFrame(rows, columns=header).to_csv(folder / "differences.csv", index=False)
     cases: dict[tuple[str, str], int] = {}
     for item in session.items:
         if mark := item.get_closest_marker("fault"):
             cases[mark.args] = cases.get(mark.args, 0) + item.stash.get(CASES_TRIED, 1)
+    if not cases:
+        return
     rows = [(title[:1].upper() + title[1:], count, gives) for (title, gives), count in cases.items()]
-    pd.DataFrame(rows, columns=["Fault or input", "Cases", "What it gives"]).to_csv(file, index=False)
+    pd.DataFrame(rows, columns=["Fault or input", "Cases", "What it gives"]).to_csv(folder / "faults.csv", index=False)
 
 
 @pytest.fixture(autouse=True)

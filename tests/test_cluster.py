@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from conftest import ROOT, CommandLine, hidden_behind_an_empty_disk
 from mi_core.errors import UserError
 from mi_core.study import cluster
 from mi_core.study.experiments import EXPERIMENTS, Replicate
-from mi_core.study.graph import Runner
+from mi_core.study.graph import Progress, Runner
 from mi_core.study.parameters import make_study
 from mi_core.study.store import Store
 
@@ -93,6 +94,31 @@ def test_a_failing_stage_is_the_same_sentence_as_without_workers(alone: CommandL
     sentences = [own(*words, *more, code=2).stderr.splitlines()[-1] for more in ((), ("--workers", "1"))]
     assert sentences[0] == sentences[1]
     assert "cannot read or write the data in" in sentences[0]
+
+
+@pytest.mark.run
+def test_the_bar_moves_within_a_step_of_a_worker(
+    alone: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, float, float]] = []
+
+    class Told(Progress):
+        def report(self, key: str, share: float) -> None:
+            super().report(key, share)
+            told.append((key, share, self.bar.n / self.bar.total))
+
+    monkeypatch.setattr(cluster, "Progress", Told)
+    for name, value in (alone.environment | {"OMP_NUM_THREADS": "1"}).items():
+        monkeypatch.setenv(name, value)
+    replicate = Replicate(make_study("smoke", {"steps": 20}), 0)
+    task = replicate.reconstructions(replicate.outputs("target", "test"), "test")
+    with cluster.local_workers(1) as client:
+        done = cluster.compute(client, Runner(Store(tmp_path), device="cpu"), [task])
+    assert len({key for key, share, _ in told if share == 1}) == done
+    within = [(share, place) for key, share, place in told if key == task.key and 0 < share < 1]
+    assert len(within) > 10
+    assert all(share < later and place < further for (share, place), (later, further) in pairwise(within))
+    assert told[-1][2] == pytest.approx(1)
 
 
 # --- a cluster that the user has: TLS, and a worker that does not see the driver's disk ---

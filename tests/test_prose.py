@@ -3,6 +3,9 @@
 import csv
 import importlib
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import nbformat
@@ -57,7 +60,7 @@ def test_the_register_of_deviations_lists_the_protocols_as_they_are() -> None:
 
 
 def test_the_table_of_faults_names_what_the_tests_try() -> None:
-    """By title and outcome; ``pytest -m fault --record-faults results/faults.csv`` counts the cases anew."""
+    """By title and outcome; ``make faults`` counts the cases anew."""
     with (ROOT / "results" / "faults.csv").open() as file:
         recorded = {(row["Fault or input"], row["What it gives"]) for row in csv.DictReader(file)}
     tried = set()
@@ -67,6 +70,14 @@ def test_the_table_of_faults_names_what_the_tests_try() -> None:
                 marks = (mark for mark in getattr(test, "pytestmark", []) if mark.name == "fault")
                 tried |= {(mark.args[0][:1].upper() + mark.args[0][1:], mark.args[1]) for mark in marks}
     assert recorded == tried
+
+
+def test_make_faults_is_a_command_that_pytest_understands() -> None:
+    """It finds ``--record`` in a conftest that it looks for by the words after its options."""
+    recipe = re.search(r"^faults:.*\n\t\$\(BIN\)/python (.*)", (ROOT / "Makefile").read_text(), re.MULTILINE).group(1)
+    words = [*shlex.split(recipe), "--collect-only", "-o", "testpaths=tests", "--ignore-glob=*/*.py"]
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == pytest.ExitCode.NO_TESTS_COLLECTED, done.stderr
 
 
 def test_the_checker_notices_what_is_typed_and_allows_what_is_computed() -> None:

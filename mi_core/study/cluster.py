@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import dask
-from distributed import Client, KilledWorker, LocalCluster, as_completed
+from distributed import Client, KilledWorker, LocalCluster, as_completed, get_worker
 from distributed.client import FutureCancelledError
 
 from mi_core.errors import UserError
-from mi_core.study.graph import Runner, Task, progress_bar
+from mi_core.study.graph import Progress, Runner, Task
 from mi_core.study.locations import open_store
 from mi_core.study.provenance import commit
 from mi_core.study.store import Store, temporary_prefix, write_atomically
@@ -33,6 +33,7 @@ from mi_core.study.store import Store, temporary_prefix, write_atomically
 __all__ = ["check_address", "compute", "local_workers", "workers_at"]
 
 PATIENCE = 60  # seconds to wait for a scheduler, and for its first worker
+SHARE = 0.005  # of a task's work, after which the driver is told; so some hundred small messages a task
 Artefact = tuple[str, bytes]  # name of the file and its content
 
 _one_at_a_time = threading.Lock()  # PyTorch's threads are shared by a process, and so is the Runner's memory
@@ -43,7 +44,7 @@ class _Order:
     """What each worker is told besides its task.
 
     Attributes:
-        run: a name of this run; another one's failures, and what its workers have in memory, are not ours.
+        run: a name of this run; another one's failures, progress, and what its workers have in memory, are not ours.
         store: the driver's working folder, or None where workers do not see it.
         device, precision: as ``Runner`` takes them.
         threads: of PyTorch, for each task; None leaves what the worker was started with.
@@ -148,14 +149,14 @@ def compute(client: Client, runner: Runner, tasks: Iterable[Task]) -> int:
     runner.store.sweep()
     order = _order(client, runner)
     futures = _submit(client, runner, missing, order)
-    with progress_bar(sum(task.work for task in missing), shown=runner.show_progress) as bar:
+    with Progress(missing, shown=runner.show_progress) as progress:
+        client.subscribe_topic(order.run, lambda event: progress.report(*event[1]))
         for future in as_completed(futures):
             task = futures.pop(future)
             artefact = _result(future, task)
             if artefact is not None:
                 runner.store.receive(task.stage, task.key, *artefact)
-            bar.set_description_str(task.stage.replace("_", " "), refresh=False)
-            bar.update(min(task.work, bar.total - bar.n))
+            progress.report(task.key, 1.0)
     return len(missing)
 
 
@@ -257,7 +258,14 @@ def _runner(order: _Order) -> Runner:
 
         torch.set_num_threads(order.threads)
     store = Store(order.store) if order.store else Store(open_store().folder / "carried")
-    return Runner(store, device=order.device, precision=order.precision, show_progress=False)
+    shares: dict[str, float] = {}  # as they were last told to the driver
+
+    def report(key: str, share: float) -> None:
+        if share - shares.get(key, 0.0) >= SHARE:
+            shares[key] = share
+            get_worker().log_event(order.run, (key, share))
+
+    return Runner(store, device=order.device, precision=order.precision, show_progress=False, report=report)
 
 
 def _as_it_is(artefact: Artefact) -> Artefact:

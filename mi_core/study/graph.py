@@ -9,6 +9,7 @@ import hashlib
 import importlib
 import json
 import sys
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tqdm import tqdm
 
@@ -24,8 +25,9 @@ from mi_core.errors import UserError
 from mi_core.study.provenance import describe_machine
 from mi_core.study.store import Pieces, Store, Value
 
-__all__ = ["Context", "Runner", "Task", "all_tasks", "progress_bar", "stage_versions"]
+__all__ = ["Context", "Progress", "Runner", "Task", "all_tasks", "stage_versions"]
 
+Report = Callable[[str, float], None]
 KEPT_IN_MEMORY = 8  # most recently used values, at most about 60 MB each
 
 
@@ -120,11 +122,32 @@ class _Inputs(Mapping[str, Value]):
         return len(self._tasks)
 
 
-def progress_bar(total: float, *, shown: bool) -> tqdm:
-    """A bar over so much work, with an estimate of the time to go."""
-    often = 0.5 if sys.stderr.isatty() else 30  # seconds; a log file wants fewer lines
-    form = "{percentage:3.0f}%|{bar:30}| {elapsed} gone, {remaining} to go: {desc}"
-    return tqdm(total=total, bar_format=form, disable=not shown, smoothing=0.05, mininterval=often)
+class Progress:
+    """A bar over the work of tasks, with an estimate of the time to go; several threads may report to it."""
+
+    def __init__(self, tasks: Iterable[Task], *, shown: bool) -> None:
+        self._tasks = {task.key: task for task in tasks}
+        self._shares = dict.fromkeys(self._tasks, 0.0)
+        self._one_at_a_time = threading.Lock()
+        often = 0.5 if sys.stderr.isatty() else 30  # seconds; a log file wants fewer lines
+        form = "{percentage:3.0f}%|{bar:30}| {elapsed} gone, {remaining} to go: {desc}"
+        total = sum(task.work for task in self._tasks.values())
+        self.bar = tqdm(total=total, bar_format=form, disable=not shown, smoothing=0.05, mininterval=often)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+
+    def report(self, key: str, share: float) -> None:
+        """Say what share of a task's work is done so far, in [0, 1]; less than was said before changes nothing."""
+        with self._one_at_a_time:
+            if key in self._tasks:  # else it was there at first, and somebody has removed it
+                task, before = self._tasks[key], self._shares[key]
+                self._shares[key] = max(before, share)
+                self.bar.set_description_str(task.stage.replace("_", " "), refresh=False)
+                self.bar.update(min((self._shares[key] - before) * task.work, self.bar.total - self.bar.n))
 
 
 class Runner:
@@ -135,14 +158,21 @@ class Runner:
         device: "auto", "cpu" or "cuda".
         precision: "auto", "float32" or "bfloat16".
         show_progress: whether a progress bar with an estimate is shown while computing.
+        report: called with a task's key and the share of its work that is done so far, until ``compute`` has a bar.
     """
 
     def __init__(
-        self, store: Store, *, device: str = "auto", precision: str = "auto", show_progress: bool = True
+        self,
+        store: Store,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        show_progress: bool = True,
+        report: Report = lambda key, share: None,
     ) -> None:
         self.store, self.device, self.precision, self.show_progress = store, device, precision, show_progress
         self._memory: OrderedDict[str, Value] = OrderedDict()
-        self._bar: tqdm | None = None
+        self._report = report
 
     def missing(self, tasks: Iterable[Task]) -> list[Task]:
         """What has to be computed for these tasks, inputs first.
@@ -162,10 +192,10 @@ class Runner:
         if not missing:
             return 0
         self.store.sweep()
-        with progress_bar(sum(task.work for task in missing), shown=self.show_progress) as self._bar:
+        with Progress(missing, shown=self.show_progress) as progress:
+            self._report = progress.report
             for task in missing:
                 self.value(task, published=False)
-        self._bar = None
         return len(missing)
 
     def value(self, task: Task, *, published: bool = True) -> Value:
@@ -188,17 +218,14 @@ class Runner:
         device = stages.choose_device(self.device)
         precision = stages.choose_precision(self.precision, device)
         pieces = self.store.pieces(task.stage, task.key)
-        if self._bar is not None:
-            self._bar.set_description_str(task.stage.replace("_", " "), refresh=False)
         done = 0.0
 
         def advance(fraction: float) -> None:
             nonlocal done
-            fraction = min(fraction, 1 - done)
-            done += fraction
-            if self._bar is not None:
-                self._bar.update(min(fraction * task.work, self._bar.total - self._bar.n))
+            done = min(done + fraction, 1.0)
+            self._report(task.key, done)
 
+        advance(0.0)
         started = time.perf_counter()
         try:
             value = getattr(stages, task.stage)(
