@@ -98,8 +98,8 @@ share(precision_note=results.note("precision"), **{f"largest_{metric}": value fo
 #
 # ## Tables
 #
-# What each published table takes from nothing, with all that it shares with other tables; means over replicates. Seconds are those of the machine
-# while it computed, and it may have had other things to do. Operations are those of trainings and reconstructions.
+# What each published table takes from nothing, with all that it shares with other tables. Seconds are those of the replicate that took the fewest:
+# what else the machine had to do meanwhile can only add to them. Operations are those of trainings and reconstructions.
 
 # %% tags=["hide-input"]
 operations = of["operations"].to_dict()
