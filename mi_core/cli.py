@@ -106,16 +106,14 @@ def run(
         cluster.check_address(scheduler, insecure=insecure)
     results = open_results(profile, _changes(parameters, device=device), store=store)
     experiments = [parse_table(name) for name in names] or [name for name in EXPERIMENTS if name not in ON_REQUEST]
+    chosen = [each for each in replicates(results.study) if replicate in (None, each.number)]
+    if not chosen:
+        raise UserError(
+            f"`--replicate` must be one of the study's, 0 to {results.study.replicates - 1}; got {replicate}."
+        )
     tasks = []
-    numbers = range(results.study.replicates)
-    if replicate is not None and replicate not in numbers:
-        raise UserError(f"`--replicate` must be one of the study's, 0 to {numbers[-1]}; got {replicate}.")
-    for each in replicates(results.study):
-        if replicate not in (None, each.number):
-            continue
-        wanted = publishable(each)
-        chosen = experiments if names else [name for name in wanted if name not in ON_REQUEST]
-        tasks += [wanted[name] for name in chosen]
+    for wanted in map(publishable, chosen):
+        tasks += [wanted[name] for name in wanted if name in experiments or (not names and name not in ON_REQUEST)]
     missing = results.runner.missing(tasks)
     if missing:
         click.echo(estimate(missing), err=True)

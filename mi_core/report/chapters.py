@@ -54,8 +54,8 @@ def execute_chapter(name: str, parameters: Mapping[str, Any], output: Path) -> P
     folder = next(parent for parent in output.resolve().parents if parent.exists())
     if not (folder.is_dir() and os.access(folder, os.W_OK)):
         raise UserError(f"cannot write {output}: {folder} is no folder that can be written; choose another --output.")
-    with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder) / "executed.ipynb"
+    with tempfile.TemporaryDirectory() as elsewhere:
+        copy = Path(elsewhere) / "executed.ipynb"
         try:
             papermill.execute_notebook(
                 NOTEBOOKS / f"{name}.ipynb",
