@@ -40,6 +40,7 @@ from mi_core.report import figures
 from mi_core.report.notebook import open_chapter, share, show_frame, show_measures
 from mi_core.study import rungs
 from mi_core.study.overview import differences
+from mi_core.study.recipes import best_recipe
 from mi_core.study.rungs import rows_of
 
 models = ("ladder_models", "ladder_models_choice")
@@ -86,7 +87,8 @@ show_measures(results, variants, ["ssim", "mse", "gain", "top1_of_100", "auc"], 
 #
 # The ladder's inverse model is that of the thesis with ReLU in the place of Tanh, and without dropout. Here one choice at a time is changed:
 # activation, dropout, width, loss, schedule of the learning rate. All see the same images equally often, as often as the inverse
-# model of the largest pool does. Held-out shadows choose the best value of each choice; together they are the **chosen inverse model** of the ladder.
+# model of the largest pool does. The last line puts together what was best by itself. The one that is best on held-out shadows is the
+# **chosen inverse model** of the ladder.
 
 # %% tags=["hide-input"]
 recipes = rungs.recipe_frame(results)
@@ -119,14 +121,14 @@ share(longer=means.loc["one shadow, aligned, trained longer", "ssim"], white=mea
 
 # %% tags=["remove-input"]
 share(chosen=f"{choice.iloc[0]['method']}", own=means.loc["ceiling: own outputs", "ssim"])
-share(recipe=rungs.chosen_recipe(results), recipe_ssim=gray.loc["one shadow, aligned, chosen inverse model", "ssim"])
+share(recipe=best_recipe(results.frame("ladder_models_choice")), recipe_ssim=gray.loc["one shadow, aligned, chosen inverse model", "ssim"])
 off = (predicted["transferred"] - predicted["predicted"]).abs()
 share(off=off.mean(), furthest=off.max(), note=results.note("ladder"))
 
 # %% [markdown]
 # **Reading.** The label alone has an SSIM of {glue:text}`label`; one shadow as it is, {glue:text}`one`. With the target's outputs aligned
 # (held-out shadows choose: {glue:text}`chosen`) one shadow reaches {glue:text}`aligned`; *{glue:text}`pool`*, {glue:text}`pool_ssim`; one shadow whose inverse model is trained
-# for as many updates as that of the largest pool, {glue:text}`longer`. Held-out shadows choose an inverse model with {glue:text}`recipe`, which
+# for as many updates as that of the largest pool, {glue:text}`longer`. Of the inverse models held-out shadows choose *{glue:text}`recipe`*, which
 # reaches {glue:text}`recipe_ssim` with one shadow. Of all attackers without queries and weights, *{glue:text}`best`* has the highest SSIM,
 # {glue:text}`best_ssim` (MSE {glue:text}`best_mse`); it finds the true image first among a hundred of its class in {glue:text}`best_top` of the cases (class average:
 # {glue:text}`average_top`), with an AUC of {glue:text}`best_auc`. An inverse model on the outputs of its own shadow has {glue:text}`own`, one trained on the target itself

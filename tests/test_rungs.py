@@ -12,12 +12,11 @@ from matplotlib.figure import Figure
 from mi_core.report.figures import transfer_scatter
 from mi_core.study import rungs
 from mi_core.study.parameters import PROFILES
-from mi_core.study.recipes import RECIPES
+from mi_core.study.recipes import RECIPES, best_recipe
 from mi_core.study.rungs import (
     access_frame,
     answer_frame,
     choice_frame,
-    chosen_recipe,
     pool_rows,
     recipe_frame,
     transfer_frame,
@@ -60,13 +59,13 @@ def test_an_inverse_model_s_held_out_scores_stand_beside_those_on_the_target(mon
     ]
     scores = pd.DataFrame({"row": ["as in the ladder", "as in the ladder", "MSE", "half as wide", "label only"]})
     scores = scores.assign(ssim=[0.1, 0.3, 0.4, 0.5, 0.9], mse=0.03, top1_of_100=[0.0, 1.0, 0.2, 0.3, 0.4])
+    assert best_recipe(pd.DataFrame(held_out)) == "half as wide"
     results = SimpleNamespace(frame={"ladder_models_choice": pd.DataFrame(held_out), "ladder_models": scores}.get)
     monkeypatch.setattr(rungs, "rows_of", lambda results, name: results.frame(name))
     found = recipe_frame(results).set_index("row")
     assert found.index.tolist() == ["as in the ladder", "MSE", "half as wide"]
     expected = {"held-out ssim": 0.35, "held-out mse": 0.05, "ssim": 0.2, "mse": 0.03, "top1_of_100": 0.5}
     assert found.loc["as in the ladder"].to_dict() == pytest.approx(expected)
-    assert chosen_recipe(results) == "hidden relu, width 0.5, loss ssim, schedule constant"
 
 
 def test_answers_stand_in_columns_and_attackers_in_rows(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,6 @@ from mi_core.study.ladder import Ladder, pool_row, pool_sizes
 from mi_core.study.leakage import measured
 from mi_core.study.overview import kind_of
 from mi_core.study.parameters import Study
-from mi_core.study.recipes import best_recipe
 from mi_core.study.replicate import Replicate
 from mi_core.study.results import Results
 
@@ -16,7 +15,6 @@ __all__ = [
     "access_frame",
     "answer_frame",
     "choice_frame",
-    "chosen_recipe",
     "pool_rows",
     "recipe_frame",
     "rows_of",
@@ -66,12 +64,6 @@ def recipe_frame(results: Results) -> pd.DataFrame:
     known = results.frame("ladder_models_choice").groupby("row", sort=False)[["ssim", "mse"]].mean()
     found = rows_of(results, "ladder_models").groupby("row")[["ssim", "mse", "top1_of_100"]].mean()
     return known.add_prefix("held-out ").join(found).reset_index()
-
-
-def chosen_recipe(results: Results) -> str:
-    """What held-out shadows choose: the best of each choice, in words."""
-    best = asdict(best_recipe(results.frame("ladder_models_choice")))
-    return ", ".join(f"{name} {value:g}" if name == "width" else f"{name} {value}" for name, value in best.items())
 
 
 def answer_frame(results: Results, metric: str) -> pd.DataFrame:
