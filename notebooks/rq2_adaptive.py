@@ -16,8 +16,6 @@
 # ---
 
 # %% [markdown]
-#
-# %% [markdown]
 # # RQ2 again: a strong and adaptive attacker
 #
 # **Question.** What do rounding and truncation protect when the attack does not fail for want of transfer?
