@@ -88,7 +88,8 @@ share(f1_target=f1["M_T"], f1_shadow=f1["M_S"], head=heads.idxmax(), head_f1=hea
 #
 # **C8 and C9: truncation raises SSIM and loses the instance.** At one visible output $M_I(O)$ has {glue:text}`o1` and $M_I(\tilde{X})$ {glue:text}`x1`; the same
 # model fed with nothing but the label has {glue:text}`label`. The AUC says what is left of the instance: {glue:text}`o1_auc` and {glue:text}`x1_auc` (label: {glue:text}`label_auc`). A
-# score that rises while less is visible measures how good the guess is, not what has leaked.
+# score that rises while less is visible measures how good the guess is, not what has leaked. {doc}`rq2_adaptive` measures what truncation, rounding
+# and written probabilities take from an attacker who reads the outputs well and knows of the defence.
 #
 # **C10: no activation and dropout is the best head.** The best F1 here has {glue:text}`head`, {glue:text}`head_f1`; the thesis's choice has
 # {glue:text}`own_head`.
