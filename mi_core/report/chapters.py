@@ -65,7 +65,7 @@ def execute_chapter(name: str, parameters: Mapping[str, Any], output: Path) -> P
                 cwd=str(ROOT),
                 progress_bar=False,
                 log_output=False,
-                extra_arguments=["--IPKernelApp.log_level=ERROR"],  # its warning is about shared machines
+                extra_arguments=["--IPKernelApp.log_level=CRITICAL"],  # it warns of shared machines, and of its own end
             )
         except papermill.PapermillExecutionError as error:
             raise UserError(f"chapter {name} failed: {_last_words(error)}") from None
