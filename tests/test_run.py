@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import signal
 import subprocess
 import time
@@ -78,8 +79,11 @@ def kill_within_a_stage(command_line: CommandLine, store: Path) -> bool:
 
 
 def test_killed_in_the_middle_it_goes_on_and_gives_the_same_tables(smoke: CommandLine, tmp_path: Path) -> None:
+    """What is done before the reconstructions is taken over: a run begins with them."""
     for attempt in range(5):  # the moment is short
         disturbed = smoke.on_store(tmp_path / f"store{attempt}")
+        for stage in ("splits", "auxiliary", "classifier", "outputs", "evaluation_model", "search_trial", "search"):
+            shutil.copytree(Path(smoke.environment["MI_CORE_STORE"]) / stage, tmp_path / f"store{attempt}" / stage)
         if kill_within_a_stage(disturbed, tmp_path / f"store{attempt}"):
             break
     else:

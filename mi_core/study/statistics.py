@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from scipy import stats
+from scipy.special import stdtr, stdtrit
 
 __all__ = [
     "Interval",
@@ -183,6 +183,8 @@ def bootstrap_interval(values: ArrayLike, *, seed: int = 0, resamples: int = 200
         raise ValueError(f"`resamples` must be at least 1; got {resamples}")
     if len(values) < 2:
         return _interval(values, np.nan)
+    from scipy import stats  # takes a second to load
+
     found = stats.bootstrap(
         (values,),
         np.mean,
@@ -261,7 +263,7 @@ def _half_width(values: np.ndarray, variance_factor: float, *, level: float) -> 
     """t quantile times the sample standard deviation times the root of a factor; NaN for one value."""
     if len(values) < 2:
         return np.nan
-    quantile = stats.t.ppf((1 + level) / 2, len(values) - 1)
+    quantile = stdtrit(len(values) - 1, (1 + level) / 2)
     return float(quantile * values.std(ddof=1) * np.sqrt(variance_factor))
 
 
@@ -271,7 +273,7 @@ def _p_value(differences: np.ndarray) -> float:
     if (differences == differences[0]).all():  # no spread to divide by; rounding may leave the deviation above 0
         return 1.0 if differences[0] == 0 else 0.0
     statistic = differences.mean() / (differences.std(ddof=1) / np.sqrt(len(differences)))
-    return float(2 * stats.t.sf(abs(statistic), len(differences) - 1))
+    return float(2 * stdtr(len(differences) - 1, -abs(statistic)))
 
 
 def _check_entries(frame: pd.DataFrame, value: str) -> None:
