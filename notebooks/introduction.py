@@ -64,7 +64,7 @@ best, k1, k10 = printed(4, attack), printed(6, hidden), printed(6, f"{attack}/k=
 coarse, exact = printed(5, rounded), printed(5, f"{attack}/exact")
 share(best=best["mean"], best_printed=best.published_mean, guess=printed(4, guess)["mean"])
 share(one_printed=f"{k1.published_mean - k10.published_mean:+.4f}", profile=results.profile("table4"))
-share(round_printed=f"{coarse.published_mean - exact.published_mean:+.4f}", n=f"{best.n:.0f} replicate" + "s" * (best.n > 1))
+share(round_printed=f"{coarse.published_mean - exact.published_mean:+.4f}", n=f"{best.n:.0f} replicate" + "s" * int(best.n > 1))
 share(interval="over replicates (Student's t)" if best.n > 1 else "over the images of one replicate (bootstrap)")
 
 # %% [markdown]
