@@ -37,7 +37,6 @@ DEFENCES = (
     LOGITS,
     *(Answer(decimals=decimals) for decimals in (4, 3, 2, 1, 0)),
     *(Answer(k=k) for k in (7, 5, 3, 2, 1)),
-    Answer("probabilities"),
-    Answer("probabilities", "float16"),
-    *(Answer("probabilities", decimals=decimals) for decimals in (4, 3, 2, 1, 0)),
+    *WRITTEN,
+    *(Answer("probabilities", decimals=decimals) for decimals in (3, 2, 1, 0)),
 )

@@ -6,7 +6,7 @@ The inverse models of the ladder have ReLU and no dropout, and see the same numb
 Choices among alignments are made on shadows that are held out, never on the target.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -35,6 +35,9 @@ PRIOR = 10.0  # of the rows that name their method
 FEW_OUTPUTS = (10, 100)
 BUDGETS = (10, 100, 1000, 10_000)
 OTHER_OUTPUTS = 1320  # at most: the size of D_T^V
+
+# Name, labels, inverse model, alignment as in ``Ladder.aligned``, and the first shadow that took no part.
+Attack = tuple[str, dict[str, Any], Task, tuple[str, float] | None, int]
 
 
 @dataclass(frozen=True)
@@ -193,20 +196,28 @@ class Ladder:
         inputs = {"auxiliary": self.own.auxiliary(), "images": self.reconstructed(inverse_model, outputs)}
         return Task("auxiliary_scores", {"split": "shadow_validation"}, inputs, work=1)
 
-    def _held_out_table(self, rows: dict[str, tuple[dict[str, Any], Task]]) -> Task:
-        labels = {name: label for name, (label, _) in rows.items()}
-        return Task("held_out_table", {"rows": labels}, {name: task for name, (_, task) in rows.items()})
+    def _held_out_table(self, attacks: Iterable[Attack]) -> Task:
+        """Scores of each attack for each shadow, from the first that it did not use, in the place of the target."""
+        labels, inputs = {}, {}
+        for name, label, inverse_model, alignment, first in attacks:
+            for number in range(first, self.largest + 1):
+                labels[f"{name} {number}"] = {**label, "held_out": number}
+                inputs[f"{name} {number}"] = self.held_out(inverse_model, number, alignment)
+        return Task("held_out_table", {"rows": labels}, inputs)
 
     @cached_property
     def choice(self) -> Task:
         """Scores of every alignment with one shadow, for each other shadow in the place of the target."""
-        rows = {}
-        for method, prior in self.candidates:
-            model = self.one_shadow((method, prior))
-            for number in range(1, self.largest + 1):
-                label = {"row": "one shadow", "method": method, "prior": prior, "held_out": number}
-                rows[f"{method} {prior:g} {number}"] = (label, self.held_out(model, number, (method, prior)))
-        return self._held_out_table(rows)
+        return self._held_out_table(
+            (
+                f"{method} {prior:g}",
+                {"row": "one shadow", "method": method, "prior": prior},
+                self.one_shadow((method, prior)),
+                (method, prior),
+                1,
+            )
+            for method, prior in self.candidates
+        )
 
     def by_recipe(self, recipe: Recipe) -> Task:
         """The inverse model of a recipe: one aligned shadow, as many updates as the largest pool has."""
@@ -215,28 +226,20 @@ class Ladder:
     @cached_property
     def recipe_choice(self) -> Task:
         """Scores of every recipe with one aligned shadow, for each other shadow in the place of the target."""
-        rows = {}
-        for name, recipe in RECIPES.items():
-            for number in range(1, self.largest + 1):
-                label = {"row": name, **asdict(recipe), "held_out": number}
-                rows[f"{name} {number}"] = (label, self.held_out(self.by_recipe(recipe), number, None))
-        return self._held_out_table(rows)
+        return self._held_out_table(
+            (name, {"row": name, **asdict(recipe)}, self.by_recipe(recipe), None, 1) for name, recipe in RECIPES.items()
+        )
 
     def predictions(self) -> Task:
         """What held-out shadows say of the rows of the ladder that take neither queries nor weights."""
-        first = self.inverse_model(self.pool(1))
-        rows: dict[str, tuple[Task, int, tuple[str, float] | None]] = {}
+        attacks: list[Attack] = []
         for method in ("none", "standardised", "diagonal", "transport", "covariance", "learned"):
             row = {"none": "one shadow", "standardised": "one shadow, standardised"}.get(method, f"alignment: {method}")
-            rows[row] = (self.one_shadow((method, PRIOR)), 1, (method, PRIOR))
+            attacks.append((row, {"row": row}, self.one_shadow((method, PRIOR)), (method, PRIOR), 1))
         for count in pool_sizes(self.largest):
-            rows[pool_row(count)] = (self.inverse_model(self.pool(count)) if count > 1 else first, count, None)
-        table = {}
-        for row, (model, count, alignment) in rows.items():
-            for number in range(count, self.largest + 1):
-                label = {"row": row, "held_out": number}
-                table[f"{row} {number}"] = (label, self.held_out(model, number, alignment))
-        return self._held_out_table(table)
+            row = pool_row(count)
+            attacks.append((row, {"row": row}, self.inverse_model(self.pool(count)), None, count))
+        return self._held_out_table(attacks)
 
     # --- rungs ---
 
