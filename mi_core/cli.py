@@ -114,6 +114,8 @@ def run(
     tasks = []
     for wanted in map(publishable, chosen):
         tasks += [wanted[name] for name in wanted if name in experiments or (not names and name not in ON_REQUEST)]
+    if not tasks:
+        raise UserError(f"{', '.join(experiments)} is of replicate 0 alone; got `--replicate` {replicate}.")
     missing = results.runner.missing(tasks)
     if missing:
         click.echo(estimate(missing), err=True)
@@ -146,11 +148,11 @@ def status(profile: str, parameters: tuple[tuple[str, str], ...], store: Path | 
     results = open_results(profile, _changes(parameters), store=store)
     for replicate in replicates(results.study):
         click.echo(f"replicate {replicate.number}")
-        for name, make in EXPERIMENTS.items():
-            missing = results.runner.missing([make(replicate)])
+        for name, task in publishable(replicate).items():
+            missing = results.runner.missing([task])
             minutes = sum(task.work for task in missing) / 60
-            state = f"{len(missing)} of {len(all_tasks([make(replicate)]))} steps missing, about {minutes:.2g} min"
-            click.echo(f"  {name:14} {state if missing else 'complete'}")
+            state = f"{len(missing)} of {len(all_tasks([task]))} steps missing, about {minutes:.2g} min"
+            click.echo(f"  {name:32} {state if missing else 'complete'}")
 
 
 @cli.command()

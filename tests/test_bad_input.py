@@ -217,6 +217,7 @@ def test_a_wrong_value_on_the_command_line_is_refused(
         (["table", "0"], "names no table"),
         (["table", "4", "--profile", "smoke"], "is not computed yet"),
         (["publish", "--profile", "smoke", "--bundle", "."], "is a directory"),
+        (["run", "--profile", "standard", "--only", "gallery", "--replicate", "1"], "gallery is of replicate 0 alone"),
         (["publish", "--profile", "smoke", "--replicate", "0"], "`--replicate` is for bundles"),
         (["publish", "--profile", "smoke", "--bundle", "out", "--replicate", "9"], "no finished table"),
         (["import", "absent.zip"], "does not exist"),

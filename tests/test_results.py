@@ -151,6 +151,20 @@ def test_published_is_the_largest_profile_with_all_its_replicates(published: Pat
     assert note.endswith("Superseded: a mistake in the split")
 
 
+def test_pictures_of_the_first_replicate_leave_the_others_in_the_tables(published: Path, tmp_path: Path) -> None:
+    manifest = json.loads((published / "manifest.json").read_text())
+    pictures = next(entry for entry in manifest["entries"] if entry["profile"] == "standard")
+    manifest["entries"].append(pictures | {"experiment": "gallery"})
+    (published / "manifest.json").write_text(json.dumps(manifest))
+    results = Results("published", None, Store(tmp_path / "empty"), together=("table4", "gallery"))
+    assert results.profile("gallery") == "standard"
+    assert sorted(results.frame("table4")["replicate"].unique()) == [0, 1]
+    assert results.frame("gallery")["replicate"].unique() == [0]
+    of_run = Results("standard", make_study("standard"), Store(tmp_path / "empty"), compute=False)
+    assert not of_run.has("gallery")
+    assert "1 replicate:" in results.note("gallery")
+
+
 def test_what_is_not_published_names_what_computes_it(published: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="run --profile quick` computes one"):
         Results("published", None, Store(tmp_path / "empty")).frame("table5")

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from mi_core.errors import UserError
-from mi_core.study.experiments import EXPERIMENTS, ON_REQUEST, Replicate, replicates
+from mi_core.study.experiments import EXPERIMENTS, OF_FIRST_REPLICATE, ON_REQUEST, Replicate, replicates
 from mi_core.study.graph import Task, all_tasks
 from mi_core.study.manifest import publishable
 from mi_core.study.parameters import PROFILES, Protocol, Study, make_study
@@ -98,8 +98,8 @@ def minutes_from_nothing(experiments: Iterable[str]) -> pd.DataFrame:
     lines = {}
     for profile, study in PROFILES.items():
         text = make_study(profile, {"protocol": "text"})
-        first, second = _minutes(study, text, 0, names), _minutes(study, text, 1, names)
-        lines[profile] = [one + (study.replicates - 1) * other for one, other in zip(first, second, strict=True)]
+        of_each = [_minutes(study, text, number, names) for number in range(min(study.replicates, 2))]
+        lines[profile] = [costs[0] + (study.replicates - 1) * costs[-1] for costs in zip(*of_each, strict=True)]
     return pd.DataFrame.from_dict(lines, orient="index", columns=["all", "text"]).rename_axis("profile")
 
 
@@ -112,5 +112,7 @@ def _minutes(code: Study, text: Study, number: int, names: tuple[str, ...]) -> t
 
 def _named(replicate: Replicate, names: Iterable[str]) -> list[Task]:
     return [
-        EXPERIMENTS[name](replicate) if name in EXPERIMENTS else replicate.outputs(*name.split()[1:]) for name in names
+        EXPERIMENTS[name](replicate) if name in EXPERIMENTS else replicate.outputs(*name.split()[1:])
+        for name in names
+        if replicate.number == 0 or name not in OF_FIRST_REPLICATE
     ]

@@ -8,12 +8,13 @@ from mi_core.study.defences import answer_rungs, defence_rungs, defence_utility
 from mi_core.study.graph import Task
 from mi_core.study.ladder import Ladder, Rung
 from mi_core.study.parameters import CODE, Study
-from mi_core.study.replicate import COMBINATIONS, EXACT, HEADS, SHADOW_MARK, STARTS, TRUNCATIONS, Replicate
+from mi_core.study.replicate import COMBINATIONS, EXACT, HEADS, SHADES, SHADOW_MARK, STARTS, TRUNCATIONS, Replicate
 
 __all__ = [
     "COMBINATIONS",
     "EXPERIMENTS",
     "HEADS",
+    "OF_FIRST_REPLICATE",
     "ON_REQUEST",
     "SHADOW_MARK",
     "STARTS",
@@ -35,6 +36,7 @@ ON_REQUEST = (
     "defences",
     "defences_utility",
 )
+OF_FIRST_REPLICATE = ("gallery",)  # what is shown, not measured
 
 
 # --- tables --------------------------------------------------------------------------------------------------------
@@ -117,18 +119,14 @@ def _agreement(replicate: Replicate) -> Task:
 
 
 def _gallery(replicate: Replicate) -> Task:
-    """Pictures of D_F: every row in replicate 0; X~, M_I(O), M_I(X~) and k = 1 in the others."""
+    """Pictures of D_F; rows that are one experiment are one picture."""
     rows = {f"X~/{start}": images for start, split, images in replicate.start_rows() if split == "test"}
     for rows_of in (replicate.combination_rows, replicate.rounding_rows, replicate.truncation_rows):
         rows |= dict(rows_of(0))
     rows |= dict(replicate.reference_rows())
-    if replicate.number > 0:
-        kept = ("X~/class_average", "M_I(O)", "M_I(X~)", "M_I(O)/k=1", "M_I(X~)/k=1")
-        rows = {name: rows[name] for name in kept}
-    else:  # rows that are one experiment are one picture
-        unique = {images.key: name for name, images in reversed(rows.items())}
-        rows = {name: rows[name] for name in rows if name in unique.values()}
-    return Task("gallery", {}, {"splits": replicate.splits(), **rows})
+    unique = {images.key: name for name, images in reversed(rows.items())}
+    rows = {name: rows[name] for name in rows if name in unique.values()}
+    return Task("gallery", {"shades": SHADES}, {"splits": replicate.splits(), **rows})
 
 
 EXPERIMENTS: dict[str, Callable[[Replicate], Task]] = {

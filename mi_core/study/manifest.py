@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mi_core.errors import UserError
-from mi_core.study.experiments import EXPERIMENTS, Replicate, replicates
+from mi_core.study.experiments import EXPERIMENTS, OF_FIRST_REPLICATE, Replicate, replicates
 from mi_core.study.graph import Task, all_tasks
 from mi_core.study.parameters import PROFILES
 from mi_core.study.store import Store, write_atomically
@@ -58,7 +58,11 @@ def read_manifest(folder: Path) -> list[Entry]:
 
 def publishable(replicate: Replicate) -> dict[str, Task]:
     """What is published of a replicate: every table and figure, and the outputs that later measures need."""
-    tasks = {name: make(replicate) for name, make in EXPERIMENTS.items()}
+    tasks = {
+        name: make(replicate)
+        for name, make in EXPERIMENTS.items()
+        if replicate.number == 0 or name not in OF_FIRST_REPLICATE
+    }
     for role, split in (
         ("target", "test"),
         ("shadow", "shadow_train"),

@@ -5,13 +5,14 @@ A ``Replicate`` names, for every task, exactly the parameters that its stage rea
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from mi_core.study.graph import Task
 from mi_core.study.parameters import THESIS_REGULARISERS, Study
 from mi_core.study.source import CHECKSUMS
 
-__all__ = ["COMBINATIONS", "HEADS", "SHADOW_MARK", "STARTS", "TRUNCATIONS", "Replicate"]
+__all__ = ["COMBINATIONS", "HEADS", "SHADES", "SHADOW_MARK", "STARTS", "TRUNCATIONS", "Replicate"]
 
 COMBINATIONS = ("O", "A_L", "X~", "O+A_L", "O+X~", "A_L+X~", "O+A_L+X~")
 STARTS = ("random", "class_instance", "class_average")
@@ -22,7 +23,11 @@ TRUNCATIONS = (10, 5, 3, 1)
 DECIMALS = 1
 SEARCH_PLANS = {"code": ((20, 96), (5, 160)), "text": ((20, 320), (10, 320))}  # (draws, images) coarse, fine
 SHADOW_MARK = "/shadow-weights"  # on rows whose A_L of D_F uses no weight of the target, where others do
+SHADES = 32  # of grey in a picture: these differ too little to be seen, and take half the space of 256
 VALIDATION_SIZES = {"target": 1320, "shadow": 1340}  # of D_T^V and D_S^V
+
+# Equal replicates ask for the same tasks over and over, and a task computes its key but once.
+_kept = lru_cache(maxsize=256)
 
 # Seconds on two CPU cores with bfloat16, for estimates of time only.
 CLASSIFIER_SECONDS = 1 / 650  # per image and epoch
@@ -81,14 +86,17 @@ class Replicate:
 
     # --- data and classifiers ---
 
+    @_kept
     def splits(self) -> Task:
         parameters = {"stream": self.stream, "dataset": self.study.dataset, "checksums": list(CHECKSUMS.values())}
         return Task("splits", parameters, work=1)
 
+    @_kept
     def auxiliary(self) -> Task:
         """The attacker's images. Stages of an attack get these and no others."""
         return Task("auxiliary", {}, {"splits": self.splits()})
 
+    @_kept
     def classifier(self, role: str) -> Task:
         """M_T ("target"), M_S ("shadow"), or a further shadow ("shadow 3") with initial weights of its own."""
         name = "M_T" if role == "target" else role.replace("shadow", "M_S")
@@ -117,6 +125,7 @@ class Replicate:
 
     # --- outputs and attack inputs ---
 
+    @_kept
     def outputs(self, role: str, split: str, defence: Defence = EXACT, images: int | None = None) -> Task:
         images = images or self.split_size(split)
         parameters = {"split": split, "images": images, "form": self.study.protocol.outputs}

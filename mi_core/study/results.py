@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mi_core.errors import UserError
-from mi_core.study.experiments import EXPERIMENTS, replicates
+from mi_core.study.experiments import EXPERIMENTS, OF_FIRST_REPLICATE, replicates
 from mi_core.study.graph import Runner, Task
 from mi_core.study.leakage import MEASURES, row_means
 from mi_core.study.locations import open_store, published_folder
@@ -110,8 +110,7 @@ class Results:
     def has(self, experiment: str) -> bool:
         """Whether an experiment's frame is there without computing anything."""
         if self._manifest is None:
-            tasks = (EXPERIMENTS[experiment](each) for each in replicates(self.study))
-            finished = [not self.runner.missing([task]) for task in tasks]
+            finished = [not self.runner.missing([task]) for task in self._tasks(experiment).values()]
             return all(finished) if self._compute else any(finished)  # what is not computed is left out
         try:
             return bool(self._published(experiment))
@@ -160,8 +159,10 @@ class Results:
         wanted = set(self._together) if experiment in self._together else {experiment}
         for profile in reversed(PROFILES):
             of_profile = [entry for entry in self._manifest if entry.profile == profile]
-            having = [{entry.replicate for entry in of_profile if entry.experiment == name} for name in wanted]
-            if common := set.intersection(*having):
+            having = {name: {entry.replicate for entry in of_profile if entry.experiment == name} for name in wanted}
+            in_each = [having[name] for name in wanted if name not in OF_FIRST_REPLICATE] or [*having.values()]
+            common = set.intersection(*in_each)
+            if common and all(having.values()):
                 entries = [entry for entry in of_profile if entry.experiment == experiment]
                 return sorted((e for e in entries if e.replicate in common), key=lambda entry: entry.replicate)
         raise UserError(
@@ -169,9 +170,14 @@ class Results:
             "--profile quick` computes one, and `python -m mi_core publish --profile quick` publishes it."
         )
 
+    def _tasks(self, experiment: str) -> dict[int, Task]:
+        """The experiment's task in each replicate that has it."""
+        wanted = {each.number: publishable(each) for each in replicates(self.study)}
+        return {number: tasks[experiment] for number, tasks in wanted.items() if experiment in tasks}
+
     def _complete(self, experiment: str) -> dict[int, Task]:
         """The experiment's tasks by replicate: all of them, computed, or those that are finished."""
-        tasks = {each.number: publishable(each)[experiment] for each in replicates(self.study)}
+        tasks = self._tasks(experiment)
         missing = self.runner.missing(tasks.values())
         if missing and self._compute:
             self._announce(estimate(missing))

@@ -18,14 +18,13 @@ from PIL import Image
 from mi_core.report.style import START_LABELS
 from mi_core.study.experiments import COMBINATIONS, SHADOW_MARK, STARTS, TRUNCATIONS
 from mi_core.study.overview import rows_on_test
-from mi_core.study.replicate import DECIMALS
+from mi_core.study.replicate import DECIMALS, SHADES
 from mi_core.study.results import Results
 
 __all__ = ["EXPERIMENTS", "draw_images", "explorer", "explorer_data", "sprite"]
 
 EXPERIMENTS = ("gallery", "table3", "table4", "table5", "table6", "outputs target test")  # what it is made from
 PER_CLASS = 15
-GREYS = 32  # of a picture: these differ too little to be seen, and compress to little more than half
 SIDE = 32
 COLUMNS = 32  # tiles side by side in the PNG
 LABEL_ONLY, CLASS_AVERAGE = "baseline: SSIM-optimal class image", "baseline: class average"
@@ -109,15 +108,15 @@ def draw_images(labels: pd.Series, *, per_class: int = PER_CLASS, seed: int = 0)
 
 
 def sprite(tiles: Sequence[bytes]) -> bytes:
-    """Pictures of 32 x 32 bytes as one PNG, ``COLUMNS`` in a line, each in ``GREYS`` shades from black to white."""
+    """Pictures of 32 x 32 bytes as one PNG, ``COLUMNS`` in a line, each in ``SHADES`` shades from black to white."""
     lines = -(-len(tiles) // COLUMNS)
     sheet = np.zeros((lines * COLUMNS, SIDE, SIDE), np.uint8)
     sheet[: len(tiles)] = np.frombuffer(b"".join(tiles), np.uint8).reshape(-1, SIDE, SIDE)
-    shades = (sheet / 255 * (GREYS - 1)).round().astype(np.uint8)
+    shades = (sheet / 255 * (SHADES - 1)).round().astype(np.uint8)
     picture = Image.fromarray(
         shades.reshape(lines, COLUMNS, SIDE, SIDE).swapaxes(1, 2).reshape(lines * SIDE, COLUMNS * SIDE)
     )
-    picture.putpalette([round(shade * 255 / (GREYS - 1)) for shade in range(GREYS) for _ in "rgb"])
+    picture.putpalette([round(shade * 255 / (SHADES - 1)) for shade in range(SHADES) for _ in "rgb"])
     content = io.BytesIO()
     picture.save(content, "png", optimize=True)
     return content.getvalue()

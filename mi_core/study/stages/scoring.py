@@ -134,13 +134,16 @@ def starts(parameters: Parameters, inputs: Inputs, context: Context) -> Value:
 
 
 def gallery(parameters: Parameters, inputs: Inputs, context: Context) -> Value:
-    """Reconstructions of D_F as 8-bit pictures, with the true ones as row "target" (all image figures)."""
+    """Reconstructions of D_F as pictures of few shades, with the true ones as row "target" (all image figures)."""
     names = [name for name in inputs if name != "splits"]
     pictures = {name: torch.from_numpy(inputs[name]["images"]) for name in names}
     count = len(next(iter(pictures.values())))
     split = load_split(inputs, "test", count)
     rows = {"target": split.images} | pictures
-    return _image_frame({name: (images, split.labels.tolist()) for name, images in rows.items()})
+    steps = parameters["shades"] - 1
+    return _image_frame(
+        {name: ((images * steps).round() / steps, split.labels.tolist()) for name, images in rows.items()}
+    )
 
 
 def _image_frame(rows: dict[str, tuple[Tensor, Any]]) -> pd.DataFrame:
