@@ -9,7 +9,6 @@ from functools import cache
 
 import numpy as np
 import torch
-from sklearn.metrics import confusion_matrix, f1_score
 from torch import Tensor
 
 from mi_core.checks import check_images
@@ -254,6 +253,8 @@ def weighted_f1(labels: Tensor, predictions: Tensor) -> float:
         ValueError: not as many labels as predictions, or none.
     """
     _check_labels(labels, predictions)
+    from sklearn.metrics import f1_score  # takes two seconds to load, and few tasks need it
+
     return float(f1_score(labels.numpy(force=True), predictions.numpy(force=True), average="weighted", zero_division=0))
 
 
@@ -291,6 +292,8 @@ def confusion(labels: Tensor, predictions: Tensor) -> np.ndarray:
     _check_labels(labels, predictions)
     if min(labels.min(), predictions.min()) < 0 or max(labels.max(), predictions.max()) >= CLASSES:
         raise ValueError(f"`labels` and `predictions` must be classes, 0 to {CLASSES - 1}")
+    from sklearn.metrics import confusion_matrix
+
     return confusion_matrix(labels.numpy(force=True), predictions.numpy(force=True), labels=range(CLASSES))
 
 

@@ -7,6 +7,7 @@ Whoever reaches a scheduler can have its workers run any code, so an address bey
 """
 
 import functools
+import importlib
 import ipaddress
 import logging
 import os
@@ -246,8 +247,12 @@ def _work(task: Task, inputs: dict[str, Artefact | None], order: _Order) -> Arte
 
 
 def dask_setup(worker: object) -> None:
-    """Leave Ctrl-C, which a terminal sends to every process of a run, to the driver; it ends the local workers."""
+    """Leave Ctrl-C, which a terminal sends to every process of a run, to the driver; it ends the local workers.
+
+    What stages need takes seconds to load: that begins while the driver still looks for what is missing.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=importlib.import_module, args=("mi_core.study.stages",), daemon=True).start()
 
 
 @functools.lru_cache(maxsize=1)
