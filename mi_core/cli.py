@@ -166,7 +166,7 @@ def table(table: str, profile: str, csv: bool, parameters: tuple[tuple[str, str]
     name = parse_table(table)
     results = open_results(profile, _changes(parameters), store=store, compute=False)
     if name in OWN_TABLES or name.startswith("table"):
-        text = as_csv(results.table(name if name in OWN_TABLES else int(name.removeprefix("table"))))
+        text = as_csv(results.table(name))
     else:
         text = results.frame(name).drop(columns="pixels", errors="ignore").to_csv(index=False, float_format="%.6g")
     if csv:

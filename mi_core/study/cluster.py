@@ -117,8 +117,7 @@ def check_address(address: str, *, insecure: bool = False) -> None:
     Raises:
         UserError: it is no address, or it is neither on this machine nor TLS and ``insecure`` was not asked for.
     """
-    scheme, _, rest = address.rpartition("://")
-    host, _, port = rest.rpartition(":")
+    scheme, host, port = _split_address(address)
     if scheme not in ("", "tcp", "tls") or not host or not port.isdigit() or int(port) > 65535:
         raise UserError(f"`{address}` is no address of a scheduler; one looks like tcp://127.0.0.1:8786.")
     if not insecure and not _is_protected(address):
@@ -130,12 +129,18 @@ def check_address(address: str, *, insecure: bool = False) -> None:
 
 def _is_protected(address: str) -> bool:
     """Whether it is encrypted, or never leaves this machine."""
-    scheme, _, rest = address.rpartition("://")
-    host = rest.rpartition(":")[0].strip("[]")
+    scheme, host, _ = _split_address(address)
     try:
         return scheme == "tls" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _split_address(address: str) -> tuple[str, str, str]:
+    """Scheme, host and port, each "" where it is not there."""
+    scheme, _, rest = address.rpartition("://")
+    host, _, port = rest.rpartition(":")
+    return scheme, host.strip("[]"), port
 
 
 def compute(client: Client, runner: Runner, tasks: Iterable[Task]) -> int:

@@ -66,7 +66,7 @@ class Results:
         device, precision = (study.device, study.precision) if study else ("auto", "auto")
         self.runner = Runner(store, device=device, precision=precision)
         self._frames: dict[str, pd.DataFrame] = {}
-        self._tables: dict[int | str, pd.DataFrame] = {}
+        self._tables: dict[str, pd.DataFrame] = {}
         self._means: dict[int, pd.DataFrame] = {}
 
     def profile(self, experiment: str) -> str:
@@ -101,11 +101,12 @@ class Results:
             return {number: self.store.load(path)[0] for number, path in found.items()}
         return {number: self.runner.value(task) for number, task in self._complete(experiment).items()}
 
-    def table(self, number: int | str) -> pd.DataFrame:
-        """Table ``number`` of the thesis, ours beside published, or one of ``OWN_TABLES``; see ``summarise``."""
-        if number not in self._tables:
-            self._tables[number] = summarise(number, self.frame(number if number in OWN_TABLES else f"table{number}"))
-        return self._tables[number]
+    def table(self, table: int | str) -> pd.DataFrame:
+        """A table of the thesis (4 or "table4"), ours beside published, or one of ``OWN_TABLES``; see ``summarise``."""
+        name = parse_table(str(table))
+        if name not in self._tables:
+            self._tables[name] = summarise(name if name in OWN_TABLES else int(name[-1]), self.frame(name))
+        return self._tables[name]
 
     def has(self, experiment: str) -> bool:
         """Whether an experiment's frame is there without computing anything."""
