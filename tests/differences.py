@@ -33,7 +33,7 @@ def tasks(precision: str, seeds: int) -> dict[str, Task]:
 
 
 def compute(folder: Path, precision: str, seeds: int, workers: int) -> None:
-    runner = Runner(Store(folder), device="cpu", precision=precision, show_progress=False)
+    runner = Runner(Store(folder), device="cpu", show_progress=False)
     wanted = tasks(precision, seeds).values()
     if workers:
         from mi_core.study import cluster

@@ -26,7 +26,7 @@ RECORD = Path(graph.__file__).parent / "stages.json"
 
 def compute_fingerprints(folder: Path) -> dict[str, dict[str, float]]:
     """Means of each stage's numbers over its tasks in replicate 0, plain and weighted with their places."""
-    runner = Runner(Store(folder), device="cpu", precision="float32", show_progress=False)
+    runner = Runner(Store(folder), device="cpu", show_progress=False)
     study = make_study("smoke", {"precision": "float32"})
     tasks = all_tasks(make(Replicate(study, 0)) for name, make in EXPERIMENTS.items() if name not in ON_REQUEST)
     tasks += _of_further_stages(Replicate(study, 0), {task.stage for task in tasks})

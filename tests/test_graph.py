@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from mi_core.errors import UserError
 from mi_core.study import graph, stages
@@ -100,6 +101,33 @@ def test_provenance_names_commit_versions_and_hardware(tmp_path: Path, calls: li
     _, provenance = store.load(next((tmp_path / "outputs").iterdir()))
     assert {"commit", "versions", "hardware", "device", "threads", "precision", "seconds"} <= set(provenance)
     assert provenance["versions"]["torch"]
+
+
+@pytest.mark.parametrize("requested", ["float32", "bfloat16"])
+def test_a_task_is_computed_in_the_precision_that_is_in_its_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, requested: str
+) -> None:
+    """Two precisions stand in one graph where they are compared."""
+    seen = {}
+
+    def outputs(parameters, inputs, context):
+        seen[context.precision] = parameters["precision"]
+        return {"value": np.zeros(1)}
+
+    monkeypatch.setattr(stages, "outputs", outputs)
+    store = Store(tmp_path)
+    Runner(store, show_progress=False).compute([Task("outputs", {"precision": requested})])
+    assert seen == {getattr(torch, requested): requested}
+    assert store.load(next((tmp_path / "outputs").iterdir()))[1]["precision"] == requested
+
+
+def test_what_has_no_precision_in_its_key_is_computed_in_float32(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    monkeypatch.setattr(stages, "outputs", lambda *given: {"value": seen.append(given[2].precision) or np.zeros(1)})
+    Runner(Store(tmp_path), show_progress=False).compute([Task("outputs", {"value": 1})])
+    assert seen == [torch.float32]
 
 
 def test_cuda_without_a_gpu_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

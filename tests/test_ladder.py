@@ -107,7 +107,7 @@ def test_a_rung_is_computed_with_a_target_that_refuses_everything_else(
 
     monkeypatch.setattr(stages, "classifier", classifier)
     monkeypatch.setattr(stages, "outputs", outputs)
-    runner = Runner(Store(tmp_path), device="cpu", precision="float32", show_progress=False)
+    runner = Runner(Store(tmp_path), device="cpu", show_progress=False)
     rungs = {rung.row: rung for rung in Ladder(Replicate(study, 0)).rungs()}
     images = runner.value(rungs["2 shadows, aligned"].images)["images"]
     assert images.shape == (study.ladder_test, 1, 32, 32)

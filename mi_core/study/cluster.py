@@ -47,7 +47,7 @@ class _Order:
     Attributes:
         run: a name of this run; another one's failures, progress, and what its workers have in memory, are not ours.
         store: the driver's working folder, or None where workers do not see it.
-        device, precision: as ``Runner`` takes them.
+        device: as ``Runner`` takes it.
         threads: of PyTorch, for each task; None leaves what the worker was started with.
         commit: of the driver's code; other code could give other results under the same key.
     """
@@ -55,7 +55,6 @@ class _Order:
     run: str
     store: Path | None
     device: str
-    precision: str
     threads: int | None
     commit: str
 
@@ -171,7 +170,7 @@ def _order(client: Client, runner: Runner) -> _Order:
     threads = _threads(len(client.cluster.workers)) if local else None
     folder = runner.store.folder.resolve()
     store = folder if local or _all_see(client, folder) else None
-    return _Order(uuid.uuid4().hex[:8], store, runner.device, runner.precision, threads, commit())
+    return _Order(uuid.uuid4().hex[:8], store, runner.device, threads, commit())
 
 
 def _all_see(client: Client, folder: Path) -> bool:
@@ -275,7 +274,7 @@ def _runner(order: _Order) -> Runner:
             shares[key] = share
             get_worker().log_event(order.run, (key, share))
 
-    return Runner(store, device=order.device, precision=order.precision, show_progress=False, report=report)
+    return Runner(store, device=order.device, show_progress=False, report=report)
 
 
 def _as_it_is(artefact: Artefact) -> Artefact:

@@ -95,7 +95,7 @@ class Context:
 
     Attributes:
         device: a ``torch.device``.
-        precision: a ``torch.dtype``, what the requested precision became on this machine.
+        precision: a ``torch.dtype``, what the task's parameter became on this machine; float32 if it has none.
         pieces: where a long stage keeps what it has so far.
         advance: called with a fraction of the stage's work that was done.
     """
@@ -156,7 +156,6 @@ class Runner:
     Args:
         store: where artefacts are.
         device: "auto", "cpu" or "cuda".
-        precision: "auto", "float32" or "bfloat16".
         show_progress: whether a progress bar with an estimate is shown while computing.
         report: called with a task's key and the share of its work that is done so far, until ``compute`` has a bar.
     """
@@ -166,11 +165,10 @@ class Runner:
         store: Store,
         *,
         device: str = "auto",
-        precision: str = "auto",
         show_progress: bool = True,
         report: Report = lambda key, share: None,
     ) -> None:
-        self.store, self.device, self.precision, self.show_progress = store, device, precision, show_progress
+        self.store, self.device, self.show_progress = store, device, show_progress
         self._memory: OrderedDict[str, Value] = OrderedDict()
         self._report = report
 
@@ -216,7 +214,7 @@ class Runner:
         stages = importlib.import_module("mi_core.study.stages")
         stages.keep_freed_memory()
         device = stages.choose_device(self.device)
-        precision = stages.choose_precision(self.precision, device)
+        precision = stages.choose_precision(task.parameters.get("precision", "float32"), device)
         pieces = self.store.pieces(task.stage, task.key)
         done = 0.0
 

@@ -63,8 +63,7 @@ class Results:
         self._profile, self.study, self.store, self._together = profile, study, store, together
         self._compute, self._announce = compute and study is not None, announce
         self._manifest = read_manifest(published_folder()) if study is None else None
-        device, precision = (study.device, study.precision) if study else ("auto", "auto")
-        self.runner = Runner(store, device=device, precision=precision)
+        self.runner = Runner(store, device=study.device if study else "auto")
         self._frames: dict[str, pd.DataFrame] = {}
         self._tables: dict[str, pd.DataFrame] = {}
         self._means: dict[int, pd.DataFrame] = {}
