@@ -75,7 +75,7 @@ def test_t_interval_by_hand():
 
 
 @pytest.mark.parametrize("level", [0.5, 0.95, 0.999])
-@pytest.mark.parametrize("count", [2, 5, 40])
+@pytest.mark.parametrize("count", [3, 5, 40])
 def test_t_interval_equals_scipy(count, level):
     values = np.random.default_rng(count).normal(0.4, 0.03, count)
     expected = stats.t.interval(level, count - 1, loc=values.mean(), scale=stats.sem(values))
@@ -150,7 +150,7 @@ def test_paired_difference_by_hand_on_common_replicates():
     assert found.p_value == pytest.approx(1 - (12 / 14) ** 0.5)  # t² = 12; p = 1 - t / sqrt(2 + t²) for two degrees
 
 
-@pytest.mark.parametrize("count", [2, 5, 30])
+@pytest.mark.parametrize("count", [3, 5, 30])
 def test_paired_difference_equals_scipy(count):
     source = np.random.default_rng(count)
     first, second = pd.DataFrame(source.normal(size=(count, 2)) + 3 * source.normal(size=(count, 1))).to_numpy().T
@@ -166,6 +166,17 @@ def test_paired_difference_changes_sign_with_its_arguments():
     one, other = paired_difference(first, second), paired_difference(second, first)
     assert (other.mean, other.low, other.high) == pytest.approx((-one.mean, -one.high, -one.low))
     assert (one.p_value, one.agreeing) == (pytest.approx(other.p_value), other.agreeing) and one.agreeing == 3
+
+
+@pytest.mark.parametrize("interval", [t_interval, prediction_interval])
+def test_two_values_are_too_few_for_an_interval(interval):
+    two = interval([0.4, 0.5])
+    assert (two.mean, two.count) == (pytest.approx(0.45), 2) and np.isnan([two.low, two.high]).all()
+
+
+def test_paired_difference_of_two_replicates_says_how_many_agree_and_no_more():
+    found = paired_difference(pd.Series([0.5, 0.7]), pd.Series([0.25, 0.4]))
+    assert (found.count, found.agreeing) == (2, 2) and np.isnan([found.low, found.high, found.p_value]).all()
 
 
 def test_paired_difference_of_one_replicate_has_no_interval_and_no_p_value():

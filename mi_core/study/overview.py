@@ -77,8 +77,8 @@ def differences(
 ) -> pd.DataFrame:
     """First minus second line of each pair, on the same images.
 
-    With several replicates the interval is Student's t over replicate means. With one it is a bootstrap over its
-    images: how the difference would vary with other images, the models staying what they are.
+    The interval is Student's t over replicate means, NaN for two of them. With one it is a bootstrap over its images:
+    how the difference would vary with other images, the models staying what they are.
 
     Args:
         frame: columns line, replicate, inverse_seed, image and the metrics.

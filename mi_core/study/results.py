@@ -34,6 +34,24 @@ __all__ = [
 
 PUBLISHED = "published"
 OWN_TABLES = ("ladder", "ladder_models", "ladder_answers", "defences")  # of scores, that the thesis does not have
+# What bears on an experiment's numbers most, in words that follow "2,000 of 10,000".
+SIZES_OF_CLASSIFIER = {
+    "classifier_images": "training images of a classifier",
+    "classifier_epochs": "epochs of a classifier",
+}
+SIZES_OF_ATTACK = SIZES_OF_CLASSIFIER | {
+    "attack_training": "training images of M_I",
+    "attack_test": "attacked images",
+    "steps": "steps of X~",
+}
+SIZES_OF_LADDER = SIZES_OF_CLASSIFIER | {
+    "ladder_images": "images of the attacker",
+    "ladder_test": "attacked images",
+}
+SIZES = {
+    "table1": {"head_images": "training images of a head", "head_epochs": "epochs of a head"},
+    "table2": SIZES_OF_CLASSIFIER,
+}
 CSV_COLUMNS = ["table", "row", "split", "metric", "mean", "std", "n", "published_mean", "published_std"]
 
 
@@ -137,10 +155,15 @@ class Results:
             count, changes = len(self._complete(experiment)), _changes(PROFILES[profile], self.study)
         else:
             count = len(self._published(experiment))
+        study = self.sizes(experiment)
         text = f"profile {profile}"
         if changes:
             text += " with " + ", ".join(f"{name} {value}" for name, value in changes.items())
-        text += f", {count} replicate{'s' if count > 1 else ''}"
+        planned = 1 if experiment in OF_FIRST_REPLICATE else study.replicates
+        of_all = f" of {planned}" if count < planned else ""
+        text += f", {count}{of_all} replicate{'s' if max(count, planned) > 1 else ''}"
+        if reduced := _reduced(study, experiment):
+            text += "; " + ", ".join(reduced)
         if profile != "paper" or changes:
             text += ": not the sizes and choices of the thesis's tables, so no verdict on its numbers"
         return text + "".join(f". Superseded: {reason}" for reason in self.superseded(experiment))
@@ -199,6 +222,13 @@ def estimate(missing: list[Task]) -> str:
     minutes = sum(task.work for task in missing) / 60
     about = f"{minutes:,.0f}" if minutes >= 10 else f"{minutes:.1f}"
     return f"{len(missing)} steps to compute, about {about} minutes on two CPU cores with bfloat16."
+
+
+def _reduced(study: Study, experiment: str) -> list[str]:
+    """What an experiment has less of than the thesis, in words."""
+    sizes = SIZES_OF_LADDER if experiment.startswith(("ladder", "defences")) else SIZES.get(experiment, SIZES_OF_ATTACK)
+    pairs = {name: (getattr(study, name), getattr(PROFILES["paper"], name)) for name in sizes}
+    return [f"{ours:,} of {full:,} {sizes[name]}" for name, (ours, full) in pairs.items() if ours != full]
 
 
 def _changes(profile: Study, study: Study) -> dict[str, Any]:
@@ -304,7 +334,7 @@ def summarise(table: int | str, frame: pd.DataFrame) -> pd.DataFrame:
         frame: what ``Results.frame`` gives for it.
     Returns:
         Columns table, row, split, metric, mean, std, n, published_mean, published_std, half_width (of Student's 95 %
-        interval over replicates, NaN for one) and seed_std; a row that only one of the two has is NaN in the other's
+        interval over replicates, NaN for fewer than three) and seed_std; a row that only one of the two has is NaN in the other's
         columns. Metrics of Tables 3 to 6 are those of ``MEASURES``, of which the
         thesis prints the first two.
     """
@@ -341,7 +371,7 @@ def spread(per_seed: pd.Series) -> pd.DataFrame:
 
 
 def _half_width(values: pd.Series) -> float:
-    """Of Student's interval; NaN for one replicate, and where a measure is not defined."""
+    """Of Student's interval; NaN for too few replicates, and where a measure is not defined."""
     return math.nan if values.isna().any() else t_interval(values).half_width
 
 

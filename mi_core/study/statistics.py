@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from scipy.special import stdtr, stdtrit
 
 __all__ = [
+    "FEWEST_REPLICATES",
     "Interval",
     "PairedDifference",
     "bootstrap_interval",
@@ -23,13 +24,14 @@ __all__ = [
     "variance_components",
 ]
 
+FEWEST_REPLICATES = 3  # for an interval or a test: of two, Student's factor is 12.7, and chance decides what it spans
 CROSSED = ["replicate", "inverse_seed", "image"]
 RESAMPLES_AT_ONCE = 100  # bounds memory: 8 MB an array for 10,000 images
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with an interval; ``low`` and ``high`` are NaN where one value says nothing of its spread."""
+    """A mean with an interval; ``low`` and ``high`` are NaN for fewer than ``FEWEST_REPLICATES`` values."""
 
     mean: float
     low: float
@@ -65,7 +67,7 @@ def t_interval(values: ArrayLike, *, level: float = 0.95) -> Interval:
         values: (n,) finite, one mean a replicate, n > 0.
         level: coverage, strictly between 0 and 1.
     Returns:
-        With n - 1 degrees of freedom; NaN as bounds for n = 1.
+        With n - 1 degrees of freedom; NaN as bounds for n < ``FEWEST_REPLICATES``.
     Raises:
         ValueError: values are empty, not one-dimensional or not finite, or the level is out of range.
     """
@@ -85,7 +87,7 @@ def prediction_interval(values: ArrayLike, *, published_trainings: int = 1, leve
         published_trainings: m, how many trainings the published mean averages: 5 in table 1, 1 elsewhere.
         level: coverage, strictly between 0 and 1.
     Returns:
-        Around the mean of ``values``; NaN as bounds for n = 1.
+        Around the mean of ``values``; NaN as bounds for n < ``FEWEST_REPLICATES``.
     Raises:
         ValueError: as ``t_interval``, or fewer than one training.
     Source: Hahn and Meeker, Statistical Intervals, 1991.
@@ -104,8 +106,8 @@ def paired_difference(first: pd.Series, second: pd.Series, *, level: float = 0.9
         second: likewise. Only replicates that both have are used.
         level: coverage, strictly between 0 and 1.
     Returns:
-        Interval and p value are NaN for one replicate. Where all differences are equal, the p value is 0, or 1 if they
-        are zero.
+        Interval and p value are NaN for fewer than ``FEWEST_REPLICATES`` replicates. Where all differences are equal,
+        the p value is 0, or 1 if they are zero.
     Raises:
         ValueError: no replicate is in both, one is twice in either, a value is not finite, or the level is out of
             range.
@@ -260,15 +262,15 @@ def _interval(values: np.ndarray, half_width: float) -> Interval:
 
 
 def _half_width(values: np.ndarray, variance_factor: float, *, level: float) -> float:
-    """t quantile times the sample standard deviation times the root of a factor; NaN for one value."""
-    if len(values) < 2:
+    """t quantile times the sample standard deviation times the root of a factor; NaN for too few values."""
+    if len(values) < FEWEST_REPLICATES:
         return np.nan
     quantile = stdtrit(len(values) - 1, (1 + level) / 2)
     return float(quantile * values.std(ddof=1) * np.sqrt(variance_factor))
 
 
 def _p_value(differences: np.ndarray) -> float:
-    if len(differences) < 2:
+    if len(differences) < FEWEST_REPLICATES:
         return np.nan
     if (differences == differences[0]).all():  # no spread to divide by; rounding may leave the deviation above 0
         return 1.0 if differences[0] == 0 else 0.0

@@ -23,12 +23,11 @@ from mi_core.study.leakage import row_means
 from mi_core.study.paper import TABLE_METRICS, notebook_value, published_table, published_value
 from mi_core.study.parameters import CODE, PROFILES, TEXT
 from mi_core.study.results import Results
-from mi_core.study.statistics import Interval, PairedDifference, prediction_interval
+from mi_core.study.statistics import FEWEST_REPLICATES, Interval, PairedDifference, prediction_interval
 
-__all__ = ["CHAPTERS", "COLUMNS", "EXPERIMENTS", "FEWEST_REPLICATES", "claim_comparisons", "number_matches", "verdicts"]
+__all__ = ["CHAPTERS", "COLUMNS", "EXPERIMENTS", "claim_comparisons", "number_matches", "verdicts"]
 
 EXPERIMENTS = ("agreement", *(f"table{table}" for table in TABLE_METRICS))  # published ones come from one profile
-FEWEST_REPLICATES = 3
 WIDEST = {"ssim": 0.05, "mse": 0.02, "f1": 0.05}  # half-widths beyond which a comparison cannot tell
 TRAININGS = {1: 5}  # that a published mean averages, by table; else one pair of classifiers
 CHAPTERS = {
