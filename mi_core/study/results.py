@@ -334,9 +334,9 @@ def summarise(table: int | str, frame: pd.DataFrame) -> pd.DataFrame:
         frame: what ``Results.frame`` gives for it.
     Returns:
         Columns table, row, split, metric, mean, std, n, published_mean, published_std, half_width (of Student's 95 %
-        interval over replicates, NaN for fewer than three) and seed_std; a row that only one of the two has is NaN in the other's
-        columns. Metrics of Tables 3 to 6 are those of ``MEASURES``, of which the
-        thesis prints the first two.
+        interval over replicates, NaN for fewer than three) and seed_std; a row that only one of the two has is NaN in
+        the other's columns. Metrics of Tables 3 to 6 are those of ``MEASURES``, of which the thesis prints the first
+        two.
     """
     keys = ["row", "split", "metric"]
     ours = spread(_seed_means(table, frame))
