@@ -22,7 +22,7 @@ pdf: book  ## Print the whole book to book/_build/report.pdf, through Chromium
 		--print-to-pdf=book/_build/report.pdf "file://$(CURDIR)/book/_build/singlehtml/report.html"
 
 test: .venv/ready-dev  ## Run every test, the rendered book in a browser included
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 faults: .venv/ready-dev  ## Disturb whole runs: kill, interrupt, fill disks, damage files; compare circumstances; writes both tables
 	$(BIN)/python -m pytest -m "fault or slow" --record=results

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from mi_core.study import graph
 from mi_core.study.experiments import EXPERIMENTS, ON_REQUEST, Replicate
@@ -26,6 +27,7 @@ RECORD = Path(graph.__file__).parent / "stages.json"
 
 def compute_fingerprints(folder: Path) -> dict[str, dict[str, float]]:
     """Means of each stage's numbers over its tasks in replicate 0, plain and weighted with their places."""
+    torch.set_num_threads(1)  # so that the number of cores does not matter
     runner = Runner(Store(folder), device="cpu", show_progress=False)
     study = make_study("smoke", {"precision": "float32"})
     tasks = all_tasks(make(Replicate(study, 0)) for name, make in EXPERIMENTS.items() if name not in ON_REQUEST)
