@@ -19,6 +19,7 @@ from mi_core.study.rungs import (
     answer_frame,
     choice_frame,
     chosen,
+    interval_sentence,
     moved_answers,
     pool_rows,
     recipe_frame,
@@ -110,6 +111,14 @@ def test_what_moves_the_accuracy_most_is_counted_in_images_with_its_direction() 
     utility = pd.DataFrame({"accuracy": [0.9, 0.91, 0.88]}, index=["logits", "logits, 1 decimal", "logits, k=1"])
     assert moved_answers(utility, 100) == ("logits, k=1", 2, "fewer")
     assert moved_answers(utility.drop("logits, k=1"), 300) == ("logits, 1 decimal", 3, "more")
+
+
+def test_intervals_of_one_replicate_are_said_to_be_over_its_images() -> None:
+    rows = pd.DataFrame({"row": ["a", "b"] * 3, "replicate": 0, "image": [4, 4, 5, 5, 6, 6]})
+    assert interval_sentence(rows).startswith("One replicate: no interval over replicates.")
+    assert "over its 3 images" in interval_sentence(rows)
+    several = interval_sentence(pd.concat([rows, rows.assign(replicate=1)]))
+    assert several == "2 replicates: where there is an interval, it is over them."
 
 
 def test_rows_of_defences_carry_their_names_for_readers() -> None:

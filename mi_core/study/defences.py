@@ -8,7 +8,7 @@ from mi_core.study.graph import Task
 from mi_core.study.ladder import Ladder, Rung
 from mi_core.study.replicate import Replicate
 
-__all__ = ["DEFENDED_SHADOWS", "answer_rungs", "defence_rungs", "defence_utility"]
+__all__ = ["DEFENDED_CANDIDATES", "DEFENDED_SHADOWS", "answer_rungs", "defence_rungs", "defence_utility"]
 
 DEFENDED_SHADOWS = 2  # of the pool that attacks each of them
 DEFENDED_CANDIDATES = (("none", 10.0), ("diagonal", 10.0), ("covariance", 10.0))

@@ -18,6 +18,7 @@ __all__ = [
     "answer_frame",
     "choice_frame",
     "chosen",
+    "interval_sentence",
     "moved_answers",
     "pool_rows",
     "recipe_frame",
@@ -53,6 +54,17 @@ def access_frame(study: Study) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
+def interval_sentence(rows: pd.DataFrame) -> str:
+    """What the intervals of the figures are over, from what ``rows_of`` gives, as prose."""
+    count = rows["replicate"].nunique()
+    if count > 1:
+        return f"{count} replicates: where there is an interval, it is over them."
+    return (
+        "One replicate: no interval over replicates. The figures' bars are bootstraps over its "
+        f"{rows['image'].nunique()} images, the networks given; another training or split may move a row by more."
+    )
+
+
 def pool_rows(study: Study) -> list[str]:
     """Names of the rows with aligned shadows, from one to the largest pool."""
     return [pool_row(count) for count in pool_sizes(study.ladder_shadows)]
@@ -62,7 +74,7 @@ def choice_frame(results: Results) -> pd.DataFrame:
     """Means over replicates and held-out shadows, the best first: alignment, prior, held-out SSIM, held-out MSE."""
     means = results.frame("ladder_choice").groupby(["method", "prior"])[["ssim", "mse"]].mean()
     frame = means.sort_values("ssim", ascending=False).reset_index().rename(columns={"method": "alignment"})
-    return frame.rename(columns=_held_out)
+    return frame.assign(prior=frame["prior"].map("{:g}".format)).rename(columns=_held_out)
 
 
 def chosen(results: Results) -> tuple[str, str]:
