@@ -92,6 +92,8 @@ share(one_decimal=f"{rounded['logits, 1 decimal']:+.4f}", no_decimals=f"{rounded
 share(hardly=rounded[[f"logits, {count} decimals" for count in (4, 3, 2)]].abs().max())
 share(probabilities=means.loc["probabilities", "ssim"], printed=means.loc["probabilities, 4 decimals", "ssim"])
 share(half=means.loc["probabilities, half precision", "ssim"], note=results.note("defences"))
+
+# %% tags=["remove-input"]
 images = len(rows[["replicate", "image"]].drop_duplicates())
 moved, count, direction = rungs.moved_answers(utility, images)
 share(moved=moved, count=count, images=images, direction=direction, intervals=rungs.interval_sentence(rows))
