@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import FrozenInstanceError, asdict, replace
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,13 @@ import pytest
 import torch
 
 from mi_core.attacks.alignment import METHODS, align_outputs
-from mi_core.data import Split
+from mi_core.data import Split, draw_splits
 from mi_core.study import stages
 from mi_core.study.answers import DEFENCES, LOGITS
 from mi_core.study.defences import answer_rungs, defence_rungs
 from mi_core.study.experiments import EXPERIMENTS, Replicate
 from mi_core.study.graph import Context, Runner, Task, all_tasks
-from mi_core.study.ladder import CANDIDATES, Access, Ladder, Rung, pool_sizes
+from mi_core.study.ladder import CANDIDATES, OWN_OUTPUTS, Access, Ladder, Rung, pool_sizes
 from mi_core.study.parameters import PROFILES, Study, make_study
 from mi_core.study.recipes import RECIPES, Recipe, best_recipe, recipe_of
 from mi_core.study.results import as_csv, summarise
@@ -26,8 +27,14 @@ from mi_core.study.store import Pieces, Store
 
 SMOKE = Replicate(PROFILES["smoke"], 0)
 QUICK = Replicate(PROFILES["quick"], 0)
-RUNGS = {rung.row: rung for rung in (*Ladder(QUICK).rungs(), *answer_rungs(QUICK))}
-RUNGS |= {rung.row: rung for rung in (*defence_rungs(QUICK), *Ladder(QUICK).recipe_rungs())}
+
+
+def every_rung(replicate: Replicate) -> list[Rung]:
+    ladder = Ladder(replicate)
+    return [*ladder.rungs(), *answer_rungs(replicate), *defence_rungs(replicate), *ladder.recipe_rungs()]
+
+
+RUNGS = {rung.row: rung for rung in every_rung(QUICK)}
 
 
 def taken_from_the_target(rung: Rung) -> Iterator[tuple[str, int]]:
@@ -42,21 +49,89 @@ def taken_from_the_target(rung: Rung) -> Iterator[tuple[str, int]]:
 
 
 @pytest.mark.parametrize("row", RUNGS)
-def test_a_rung_takes_from_the_target_what_its_access_says_and_no_more(row: str) -> None:
-    rung, attacked = RUNGS[row], PROFILES["quick"].ladder_test
-    found = dict(taken_from_the_target(rung))
-    allowed = {"answers for test": attacked}
-    if rung.access.queries:
-        allowed["answers for shadow_train"] = rung.access.queries
-    if rung.access.weights:
-        allowed["weights as shadow of reconstructions"] = 0
+def test_a_rung_takes_from_the_target_what_its_access_says_no_more_and_no_less(row: str) -> None:
+    access = RUNGS[row].access
+    expected = set() if row == OWN_OUTPUTS else {("answers for test", QUICK.study.ladder_test)}
+    if access.queries:
+        expected.add(("answers for shadow_train", access.queries))
+    if access.weights:
+        expected.add(("weights as shadow of reconstructions", 0))
     if "other outputs" in row:
-        allowed["answers for target_validation"] = rung.access.outputs
-    assert found.items() <= allowed.items()
-    if rung.access.queries and not rung.access.weights:
-        assert found["answers for shadow_train"] == rung.access.queries
-    expected = set() if row == "ceiling: own outputs" else {"answers for test"}
-    assert set(found) & {"answers for test"} == expected
+        expected.add(("answers for target_validation", access.outputs))
+    assert set(taken_from_the_target(RUNGS[row])) == expected
+
+
+def access_of(rung: Rung, replicate: Replicate) -> Access:
+    """The access that a rung's tasks show, whatever it declares."""
+    target, everything = replicate.classifier("target").key, all_tasks([rung.images])
+    shadows = {task.key for task in everything if task.stage == "classifier"} - {target}
+    attacking = {task.key for task in without_choices(rung.images)} & shadows
+    uses = [task for task in everything if any(used.key == target for used in task.inputs.values())]
+    queries = [task.parameters["images"] for task in uses if task.parameters["split"] == "shadow_train"]
+    own = [{}, *map(own_images, everything)]
+    return Access(
+        sees=what_is_seen(rung.images, target),
+        outputs=max((aligned_with(task, target) for task in everything), default=0),
+        queries=max(queries, default=0),
+        weights=any(task.stage != "outputs" for task in uses),
+        shadows=len(attacking),
+        held_out=len(shadows - attacking),
+        images=max(counts.get("shadow_train", 0) for counts in own),
+        validation_images=max(counts.get("shadow_validation", 0) for counts in own),
+    )
+
+
+def without_choices(task: Task) -> Iterator[Task]:
+    """A task and what it is computed from, but for what only chooses."""
+    yield task
+    for name, used in task.inputs.items():
+        if name != "choice":
+            yield from without_choices(used)
+
+
+def what_is_seen(images: Task, target: str) -> str:
+    """Of the attacked image."""
+    if images.stage == "baseline":
+        assert images.parameters["baseline"] in ("class average", "SSIM-optimal class image")
+        return "predicted label"
+    inverted = images.inputs["O" if "O" in images.inputs else "outputs"]
+    return "output vector" if answering(inverted).inputs["classifier"].key == target else "shadow's output vector"
+
+
+def answering(outputs: Task) -> Task:
+    """The stage ``outputs`` below outputs that are aligned, defended or written."""
+    return outputs if outputs.stage == "outputs" else answering(outputs.inputs["outputs"])
+
+
+def aligned_with(task: Task, target: str) -> int:
+    """How many outputs of the target an alignment looks at together; two methods take each by itself."""
+    if task.stage != "aligned" or task.parameters.get("method") in ("none", "standardised"):
+        return 0
+    seen = answering(task.inputs.get("seen", task.inputs["outputs"]))
+    count = task.parameters.get("seen_outputs") or seen.parameters["images"]
+    return count if seen.inputs["classifier"].key == target else 0
+
+
+def own_images(task: Task) -> dict[str, int]:
+    """How many of the attacker's images a task loads, by split."""
+    sizes = task.parameters
+    if "auxiliary" not in task.inputs:
+        return {}
+    if task.stage == "classifier":
+        return {"shadow_train": sizes["images"], "shadow_validation": sizes["validation_images"]}
+    if task.stage == "outputs":
+        return {sizes["split"]: sizes["images"]}
+    if task.stage in ("pooled_inverse_model", "auxiliary_scores"):
+        return {}  # those for which it has outputs
+    assert task.stage in ("baseline", "optimal_images", "reconstructions")  # these load all of D_S^T
+    return {"shadow_train": 5 * signature(draw_splits).parameters["training_per_class"].default}
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_rung_declares_the_access_that_its_tasks_show(profile: str) -> None:
+    replicate = Replicate(PROFILES[profile], 0)
+    for rung in every_rung(replicate):
+        assert rung.access == access_of(rung, replicate), rung.row
 
 
 @pytest.mark.parametrize("row", RUNGS)
@@ -152,12 +227,13 @@ def test_pools_double_up_to_the_largest(largest: int, sizes: list[int]) -> None:
 
 
 def test_access_is_a_frozen_record_that_grows_along_the_ladder() -> None:
-    access = [RUNGS[row].access for row in ("label only", "one shadow", "one shadow, aligned", "4 shadows, aligned")]
-    access += [RUNGS[row].access for row in ("queries 10", "queries 1000", "white box")]
-    assert access[0].label_only and not any(each.label_only for each in access[1:])
-    assert [each.shadows for each in access[:5]] == [0, 1, 1, 4, 4]
-    assert [each.queries for each in access] == [0, 0, 0, 0, 10, 1000, 2000]
-    assert [each.weights for each in access] == [False] * 6 + [True]
+    access = [RUNGS[row].access for row in ("label alone", "one shadow", "one shadow, aligned", "4 shadows, aligned")]
+    access += [RUNGS[row].access for row in ("queries 10", "queries 1000", "queries 2000, no shadow", "white box, X~")]
+    assert [each.sees for each in access] == ["predicted label"] + ["output vector"] * 7
+    assert [each.shadows for each in access] == [0, 1, 1, 4, 4, 4, 0, 0]
+    assert [each.held_out for each in access] == [0, 0, 4, 1, 1, 1, 0, 0]
+    assert [each.queries for each in access] == [0, 0, 0, 0, 10, 1000, 2000, 0]
+    assert [each.weights for each in access] == [False] * 7 + [True]
     with pytest.raises(FrozenInstanceError):
         access[0].queries = 3  # type: ignore[misc]
     assert replace(access[0], queries=1) != access[0] and Access() == Access()

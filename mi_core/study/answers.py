@@ -23,11 +23,16 @@ class Answer:
 
     @property
     def row(self) -> str:
-        """Its name in tables."""
+        """Its name in score tables, which is in their keys."""
         name = self.form + (f", {self.number}" if self.number != "float32" else "")
         if self.decimals is not None:
             return f"{name}, {self.decimals} decimals"
         return name + (f", k={self.k}" if self.k < 10 else "")
+
+    @property
+    def label(self) -> str:
+        """Its name for readers."""
+        return self.row.replace("float16", "half precision").replace(" 1 decimals", " 1 decimal")
 
 
 LOGITS = Answer()

@@ -8,7 +8,7 @@ from mi_core.study.graph import Task
 from mi_core.study.ladder import Ladder, Rung
 from mi_core.study.replicate import Replicate
 
-__all__ = ["answer_rungs", "defence_rungs", "defence_utility"]
+__all__ = ["DEFENDED_CANDIDATES", "DEFENDED_SHADOWS", "answer_rungs", "defence_rungs", "defence_utility"]
 
 DEFENDED_SHADOWS = 2  # of the pool that attacks each of them
 DEFENDED_CANDIDATES = (("none", 10.0), ("diagonal", 10.0), ("covariance", 10.0))
@@ -32,7 +32,7 @@ def answer_rungs(replicate: Replicate) -> Iterator[Rung]:
         ladder = _against(replicate, answer)
         rungs = [ladder.plain_rung(), ladder.pool_rung(1), ladder.pool_rung(DEFENDED_SHADOWS)]
         rungs += [ladder.query_rung(budget) for budget in ladder.budgets()]
-        for rung in (*rungs, ladder.white_box_rung()):
+        for rung in (*rungs, ladder.queries_alone_rung()):
             yield replace(rung, row=f"{answer.row}: {rung.row}")
 
 

@@ -15,9 +15,21 @@ from mi_core.study.answers import LOGITS, Answer
 from mi_core.study.graph import Task
 from mi_core.study.parameters import CODE
 from mi_core.study.recipes import RECIPES, Recipe
-from mi_core.study.replicate import INVERSE_SECONDS, Replicate
+from mi_core.study.replicate import INVERSE_SECONDS, VALIDATION_SIZES, Replicate
 
-__all__ = ["CANDIDATES", "Access", "Ladder", "Rung", "pool_row", "pool_sizes"]
+__all__ = [
+    "CANDIDATES",
+    "LABEL_ALONE",
+    "OWN_OUTPUTS",
+    "Access",
+    "Ladder",
+    "Rung",
+    "pool_row",
+    "pool_sizes",
+    "queries_alone_row",
+]
+
+LABEL_ALONE, OWN_OUTPUTS = "label alone", "reference: own outputs (no transfer loss)"
 
 # Alignments to choose from: method, and how many outputs the reference's moments count for. The learned one takes
 # seconds where these take milliseconds; it is compared with them, and not chosen from.
@@ -35,6 +47,7 @@ PRIOR = 10.0  # of the rows that name their method
 FEW_OUTPUTS = (10, 100)
 BUDGETS = (10, 100, 1000, 10_000)
 OTHER_OUTPUTS = 1320  # at most: the size of D_T^V
+OWN_IMAGES = 10_000  # of D_S^T
 
 # Name, labels, inverse model, alignment as in ``Ladder.aligned``, and the first shadow that took no part.
 Attack = tuple[str, dict[str, Any], Task, tuple[str, float] | None, int]
@@ -45,21 +58,25 @@ class Access:
     """What an attacker has of the target, and of his own.
 
     Attributes:
-        label_only: whether he looks at nothing but the predicted class of an output.
+        sees: what is inverted: the target's "predicted label" or its "output vector", or the "shadow's output vector".
         outputs: how many unlabelled outputs of the target he aligns with, those that he inverts or others; 0 where he
             looks at each output by itself.
         queries: for how many of his own images the target answers.
         weights: whether he has the target's weights.
-        shadows: how many classifiers he trains on his own images.
-        auxiliary: how many labelled images he has.
+        shadows: how many classifiers he trains whose outputs are in the attack, as its reference or in its pool.
+        held_out: how many more he trains to choose an alignment or an inverse model, and for nothing else.
+        images: how many labelled images of D_S^T he uses, for the shadows or for the reconstructions.
+        validation_images: how many of D_S^V, to watch the shadows or to choose.
     """
 
-    label_only: bool = False
+    sees: str = "output vector"
     outputs: int = 0
     queries: int = 0
     weights: bool = False
     shadows: int = 0
-    auxiliary: int = 0
+    held_out: int = 0
+    images: int = 0
+    validation_images: int = 0
 
 
 @dataclass(frozen=True)
@@ -244,38 +261,46 @@ class Ladder:
     # --- rungs ---
 
     def rungs(self) -> Iterator[Rung]:
-        """Every row of the ladder, from the least access to the most, then variants and a ceiling."""
+        """Every row of the ladder, from the least access to the most, then variants and a reference."""
         yield from self.label_rungs()
         yield self.plain_rung()
         yield self.plain_rung("standardised", "one shadow, standardised")
         yield from map(self.pool_rung, pool_sizes(self.largest))
         yield from self._trained_longer()
         yield from map(self.query_rung, self.budgets())
-        white_box = self.white_box_rung()
+        yield self.queries_alone_rung()
         gradient = self.own.reconstructions(self.attacked(), "test", through="target")
-        yield Rung("white box, X~", white_box.access, gradient)
-        yield white_box
+        yield Rung("white box, X~", Access(weights=True, images=OWN_IMAGES), gradient)
         yield from self._alignment_rows()
 
-    def _access(self, **named: Any) -> Access:
-        return Access(auxiliary=self.own.study.attack_training, **named)
+    def _access(self, shadows: int, *, chosen: bool = False, **named: Any) -> Access:
+        """Of an attack with shadows; ``chosen``: by all that ``largest`` pools and ``choice`` train, M_S among them."""
+        study = self.own.study
+        watched = min(study.validation_images, VALIDATION_SIZES["shadow"])
+        return Access(
+            shadows=shadows,
+            held_out=self.largest + 1 - shadows if chosen else 0,
+            images=max(study.classifier_images, study.attack_training),
+            validation_images=max(watched, study.attack_validation) if chosen else watched,
+            **named,
+        )
 
     def label_rungs(self) -> Iterator[Rung]:
-        access = self._access(label_only=True)
+        access = Access("predicted label", images=OWN_IMAGES)
         yield Rung("baseline: class average", access, self.own.baseline("class average", "target", "test"))
-        yield Rung("label only", access, self.own.baseline("SSIM-optimal class image", "target", "test"))
+        yield Rung(LABEL_ALONE, access, self.own.baseline("SSIM-optimal class image", "target", "test"))
 
     def plain_rung(self, method: str = "none", row: str = "one shadow") -> Rung:
         """One shadow, and each output by itself."""
         outputs = self.aligned(self.attacked(), (method, PRIOR))
-        return Rung(row, self._access(shadows=1), self.reconstructed(self.one_shadow((method, PRIOR)), outputs))
+        return Rung(row, self._access(1), self.reconstructed(self.one_shadow((method, PRIOR)), outputs))
 
     def pool_rung(self, count: int) -> Rung:
         """So many shadows, aligned as the held-out shadows choose, and one inverse model."""
         return self._aligned_rung(pool_row(count), count, self.inverse_model(self.pool(count)))
 
     def _aligned_rung(self, row: str, count: int, inverse_model: Task, queries: int = 0) -> Rung:
-        access = self._access(shadows=count, outputs=self.own.study.attack_test, queries=queries)
+        access = self._access(count, chosen=True, outputs=self.own.study.attack_test, queries=queries)
         return Rung(row, access, self.reconstructed(inverse_model, self.aligned(self.attacked())))
 
     def query_rung(self, budget: int) -> Rung:
@@ -284,11 +309,12 @@ class Ladder:
         parts = [*self.pool(self.largest), self.aligned(answers, seen=self.attacked())]
         return self._aligned_rung(f"queries {budget}", self.largest, self.inverse_model(parts), budget)
 
-    def white_box_rung(self) -> Rung:
-        """An inverse model of the target itself."""
-        access = self._access(queries=self.own.study.attack_training, weights=True)
+    def queries_alone_rung(self) -> Rung:
+        """An inverse model of the target itself, on its answers for all the images that other inverse models see."""
+        count = self.own.study.attack_training
         model = self.inverse_model([self.outputs("target", "shadow_train")], epochs=self.most_epochs)
-        return Rung("white box", access, self.reconstructed(model, self.attacked()))
+        access = Access(queries=count, images=count)
+        return Rung(queries_alone_row(count), access, self.reconstructed(model, self.attacked()))
 
     def budgets(self) -> list[int]:
         """How many queries the attackers that have some may ask, at most one for each of their images."""
@@ -305,19 +331,19 @@ class Ladder:
         model, count = self.inverse_model(self.pool(1)), self.own.study.attack_test
         for method in ("diagonal", "transport", "covariance", "learned"):
             outputs = self.aligned(self.attacked(), (method, PRIOR))
-            access = self._access(shadows=1, outputs=count)
+            access = self._access(1, outputs=count)
             yield Rung(f"alignment: {method}", access, self.reconstructed(model, outputs))
         for few in (number for number in FEW_OUTPUTS if number < count):
             outputs = self.aligned(self.attacked(), ("covariance", PRIOR), seen=self.attacked(), seen_outputs=few)
-            access = self._access(shadows=1, outputs=few)
+            access = self._access(1, outputs=few)
             yield Rung(f"alignment: covariance, {few} outputs", access, self.reconstructed(model, outputs))
         other = min(count, OTHER_OUTPUTS)
         seen = self.outputs("target", "target_validation", images=other)
         outputs = self.aligned(self.attacked(), ("covariance", PRIOR), seen=seen)
-        access = self._access(shadows=1, outputs=other)
+        access = self._access(1, outputs=other)
         yield Rung("alignment: covariance, other outputs", access, self.reconstructed(model, outputs))
         own = self.reconstructed(model, self.outputs("shadow", "test"))
-        yield Rung("ceiling: own outputs", self._access(shadows=1), own)
+        yield Rung(OWN_OUTPUTS, self._access(1, sees="shadow's output vector"), own)
 
     def recipe_rungs(self) -> Iterator[Rung]:
         """One aligned shadow with the inverse model of each recipe, beside the label alone."""
@@ -329,3 +355,8 @@ class Ladder:
 def pool_row(count: int) -> str:
     """The name of the rung with so many aligned shadows."""
     return "one shadow, aligned" if count == 1 else f"{count} shadows, aligned"
+
+
+def queries_alone_row(count: int) -> str:
+    """The name of the rung that asks the target about so many images and trains no shadow."""
+    return f"queries {count}, no shadow"

@@ -1,13 +1,15 @@
 """Frames of the ladder of threat models for its chapter: rows, what each attacker has, and what he could know."""
 
+from collections import Counter
 from dataclasses import asdict
 
 import pandas as pd
 
+from mi_core.study.answers import DEFENCES
 from mi_core.study.ladder import Ladder, pool_row, pool_sizes
-from mi_core.study.leakage import measured
-from mi_core.study.overview import kind_of
+from mi_core.study.leakage import MEASURES, measured
 from mi_core.study.parameters import Study
+from mi_core.study.recipes import best_recipe
 from mi_core.study.replicate import Replicate
 from mi_core.study.results import Results
 
@@ -15,6 +17,9 @@ __all__ = [
     "access_frame",
     "answer_frame",
     "choice_frame",
+    "chosen",
+    "interval_sentence",
+    "moved_answers",
     "pool_rows",
     "recipe_frame",
     "rows_of",
@@ -22,24 +27,42 @@ __all__ = [
     "utility_frame",
 ]
 
+COLUMNS = {
+    "sees": "of the attacked image",
+    "outputs": "unlabelled outputs",
+    "queries": "queries",
+    "weights": "weights",
+    "shadows": "shadows in the attack",
+    "held_out": "shadows held out to choose",
+    "images": "images of D_S^T",
+    "validation_images": "images of D_S^V",
+}
+LABELS = {answer.row: answer.label for answer in DEFENCES}
+
 
 def rows_of(results: Results, experiment: str = "ladder") -> pd.DataFrame:
-    """Every row of the ladder or of the defences, one line an image: what ``measured`` gives, and kind."""
-    frame = measured(results.frame(experiment))
-    return frame.assign(kind=frame["row"].map(kind_of))
+    """Every row of the ladder or of the defences, under its name for readers: what ``measured`` gives."""
+    return measured(results.frame(experiment)).replace({"row": LABELS})
 
 
 def access_frame(study: Study) -> pd.DataFrame:
     """What the attacker of each row has, one line a row."""
     lines = []
     for rung in Ladder(Replicate(study, 0)).rungs():
-        has = asdict(rung.access)
-        sees = "predicted label" if has.pop("label_only") else "output vector"
-        weights = "the target's" if has.pop("weights") else "none"
-        renamed = {"unlabelled outputs": has["outputs"], "queries": has["queries"], "weights": weights}
-        own = {"own shadows": has["shadows"], "own images": has["auxiliary"]}
-        lines.append({"row": rung.row, "of the attacked image": sees, **renamed, **own})
+        has = asdict(rung.access) | {"weights": "the target's" if rung.access.weights else "none"}
+        lines.append({"row": rung.row, **{title: has[name] for name, title in COLUMNS.items()}})
     return pd.DataFrame(lines)
+
+
+def interval_sentence(rows: pd.DataFrame) -> str:
+    """What the intervals of the figures are over, from what ``rows_of`` gives, as prose."""
+    count = rows["replicate"].nunique()
+    if count > 1:
+        return f"{count} replicates: where there is an interval, it is over them."
+    return (
+        "One replicate: no interval over replicates. The figures' bars are bootstraps over its "
+        f"{rows['image'].nunique()} images, the networks given; another training or split may move a row by more."
+    )
 
 
 def pool_rows(study: Study) -> list[str]:
@@ -48,22 +71,46 @@ def pool_rows(study: Study) -> list[str]:
 
 
 def choice_frame(results: Results) -> pd.DataFrame:
-    """Mean SSIM and MSE of each alignment over replicates and held-out shadows, the best first."""
-    scores = results.frame("ladder_choice")
-    return (
-        scores.groupby(["method", "prior"])[["ssim", "mse"]].mean().reset_index().sort_values("ssim", ascending=False)
-    )
+    """Means over replicates and held-out shadows, the best first: alignment, prior, held-out SSIM, held-out MSE."""
+    means = results.frame("ladder_choice").groupby(["method", "prior"])[["ssim", "mse"]].mean()
+    frame = means.sort_values("ssim", ascending=False).reset_index().rename(columns={"method": "alignment"})
+    return frame.assign(prior=frame["prior"].map("{:g}".format)).rename(columns=_held_out)
+
+
+def chosen(results: Results) -> tuple[str, str]:
+    """The alignment and the inverse model that held-out shadows choose, in each replicate by itself."""
+    alignments = []
+    # As the stage chooses: standardising, which changes M_S's own outputs too, is not for pools.
+    for _, scores in results.frame("ladder_choice").query("method != 'standardised'").groupby("replicate"):
+        method, prior = scores.groupby(["method", "prior"])["ssim"].mean().idxmax()
+        alignments.append(f"{method}, prior {prior:g}")
+    recipes = [best_recipe(scores) for _, scores in results.frame("ladder_models_choice").groupby("replicate")]
+    return _counted(alignments), _counted(recipes)
+
+
+def _counted(names: list[str]) -> str:
+    """The names, the most frequent first, and how often each occurs where they are not all the same."""
+    counts = Counter(names).most_common()
+    if len(counts) == 1:
+        return counts[0][0]
+    return "; ".join(f"{name} ({count} of {len(names)} replicates)" for name, count in counts)
+
+
+def _held_out(column: str) -> str:
+    return f"held-out {MEASURES[column].title}" if column in MEASURES else column
 
 
 def recipe_frame(results: Results) -> pd.DataFrame:
     """SSIM and MSE of each inverse model on held-out shadows, which choose, and on the target.
 
     Returns:
-        One line a recipe, in their order: columns row, held-out ssim, held-out mse, ssim, mse and top1_of_100.
+        One line a recipe, in their order: columns inverse model, held-out SSIM, held-out MSE, SSIM, MSE and top-1 of
+        100.
     """
     known = results.frame("ladder_models_choice").groupby("row", sort=False)[["ssim", "mse"]].mean()
     found = rows_of(results, "ladder_models").groupby("row")[["ssim", "mse", "top1_of_100"]].mean()
-    return known.add_prefix("held-out ").join(found).reset_index()
+    found = found.rename(columns=lambda column: MEASURES[column].title)
+    return known.rename(columns=_held_out).join(found).rename_axis("inverse model").reset_index()
 
 
 def answer_frame(results: Results, metric: str) -> pd.DataFrame:
@@ -72,7 +119,7 @@ def answer_frame(results: Results, metric: str) -> pd.DataFrame:
     frame = frame[frame["row"].str.contains(": ") & ~frame["row"].str.startswith("baseline")]
     frame[["answers", "attacker"]] = frame["row"].str.split(": ", n=1, expand=True).to_numpy()
     wide = frame.pivot_table(index="attacker", columns="answers", values=metric, sort=False)
-    return wide.rename_axis(columns=None).reset_index()
+    return wide.rename_axis(columns=None).rename(columns=LABELS).reset_index()
 
 
 def transfer_frame(results: Results) -> pd.DataFrame:
@@ -88,6 +135,20 @@ def transfer_frame(results: Results) -> pd.DataFrame:
 
 def utility_frame(results: Results) -> pd.DataFrame:
     """Means over replicates of what each form of answer is worth to a user: one line a row, one column a metric."""
-    frame = results.frame("defences_utility")
+    frame = results.frame("defences_utility").replace({"row": LABELS})
     wide = frame.pivot_table(index="row", columns="metric", values="value", sort=False)
     return wide.rename_axis(columns=None)
+
+
+def moved_answers(utility: pd.DataFrame, images: int) -> tuple[str, int, str]:
+    """The form of answer that moves the accuracy most from that with exact logits.
+
+    Args:
+        utility: what ``utility_frame`` gives.
+        images: that were answered for, over all replicates.
+    Returns:
+        Its name, for how many of the images more or fewer the largest answer is right, and "more" or "fewer".
+    """
+    change = utility["accuracy"] - utility.loc["logits", "accuracy"]
+    row = str(change.abs().idxmax())
+    return row, round(abs(change[row]) * images), "more" if change[row] > 0 else "fewer"
