@@ -40,9 +40,11 @@ show_explorer(results)
 # **How to read it.**
 #
 # - The images are drawn at random from the {glue:text}`attacked` of $D_F$ that were attacked, at most 15 a class, with a fixed seed: nobody chose the good ones.
-# - Pictures are grey from 0 (black) to 1 (white), all on that scale, in 32 shades. Scores are of the exact pixels; means are over all images that were attacked.
-# - *Label alone* and *class average* use the predicted class and nothing else ({doc}`../pages/notation`). An attack shows more than the class only
-#   where it does better than they do; {doc}`leakage` measures that.
+# - Pictures are grey from 0 (black) to 1 (white), all on that scale, in 32 shades. Scores are of the exact pixels.
+# - Pictures and scores are of the first replicate, and of the first training of each $M_I$ in it; means are over all its images that were attacked. The front page and
+#   the tables average over all replicates, so their means differ from these where there are several.
+# - *Label alone* and *class average* use the predicted class and nothing else ({doc}`../pages/notation`). A score below such a baseline is
+#   no evidence of leakage, and none against it: re-identification and the shuffled control ask that directly ({doc}`leakage`).
 # - Under rounding and truncation the study attacks with $M_I(O)$ and $M_I(\tilde{X})$ only ({doc}`rq2_rounding`, {doc}`rq2_truncation`); other pictures are hatched there.
 # - $A_L$ is recovered with the shadow's weights; the released code takes the target's, which the gray-box setting forbids. Those rows stand apart ({doc}`../pages/deviations`).
 #

@@ -44,7 +44,7 @@ device = "auto"  # or "cpu", "cuda"
 
 # %% tags=["hide-input"]
 from mi_core.report.notebook import open_chapter, share, show_claims, show_frame, show_numbers
-from mi_core.study.verdicts import EXPERIMENTS, claim_comparisons, verdicts
+from mi_core.study.verdicts import EXPERIMENTS, claim_comparisons, in_words, verdicts
 
 results = open_chapter(globals(), *EXPERIMENTS)
 everything = verdicts(results)
@@ -53,7 +53,9 @@ everything = verdicts(results)
 # (claims)=
 # ## The ten claims
 #
-# A claim that rests on several comparisons shows the one that is least in its favour.
+# A claim that rests on several comparisons shows the one that is least in its favour: of the two rows that are named as compared, the difference
+# or the ratio less one, in the thesis and here. In brackets stands the interval of a difference
+# over replicates; of a ratio the range in which the thesis's would match, as for the numbers below.
 
 # %% tags=["hide-input"]
 show_claims(everything)
@@ -67,6 +69,8 @@ show_frame(everything.query("statement != ''")[["item", "rule"]], "rules")
 # %% [markdown]
 # (numbers)=
 # ## The published numbers
+#
+# The brackets are not the interval of our mean, which the chapters print: they are wider, the range in which the thesis's number would match.
 
 # %% tags=["hide-input"]
 show_numbers(everything)
@@ -80,25 +84,16 @@ show_numbers(everything)
 # %% tags=["hide-input"]
 comparisons = claim_comparisons(results).drop(columns="opposing")
 chances = comparisons[["p_value", "holm"]].map(lambda p: "< 0.0001" if p < 0.0001 else f"{p:.4f}")
-shown = comparisons.round(4).assign(**chances).astype(object).replace("nan", "—")
+shown = comparisons.round(4).replace(-0.0, 0.0).assign(**chances).astype(object).replace("nan", "—")
 show_frame(shown.where(comparisons.notna(), "—"), "comparisons")
 
 # %% tags=["remove-input"]
-counts = everything["number_matches"].value_counts()
-claims = everything.query("statement != ''")["claim_supported"].value_counts()
 agreement = results.frame("agreement").groupby("metric")["value"].mean()
-share(match=counts.get("yes", 0), miss=counts.get("no", 0), cannot=counts.get("cannot tell", 0))
-share(little=counts.get("not enough", 0), supported=claims.get("yes", 0), undecided=claims.get("not enough", 0))
-judged = int(counts.get("yes", 0) + counts.get("no", 0))
-share(by_chance=f"{0.05 * judged:.0f}", judged=judged, numbers=int((everything["statement"] == "").sum()))
-share(absent=counts.get("not computed", 0))
 share(equal=f"{agreement['share of equal classes']:.1%}", correlation=agreement["correlation of outputs"])
-share(note=results.note("table4"))
+share(note=results.note("table4"), said=in_words(everything))
 
 # %% [markdown]
-# **Reading.** Of {glue:text}`numbers` published numbers {glue:text}`match` match, {glue:text}`miss` do not, for {glue:text}`cannot` our own spread is too wide to tell,
-# for {glue:text}`little` (ratios among them) the scale is not the thesis's or replicates are too few, and {glue:text}`absent` are not computed. Were all
-# {glue:text}`judged` that could be judged correct, about {glue:text}`by_chance` would miss by chance. Of the ten claims {glue:text}`supported` are supported as stated; {glue:text}`undecided` cannot be decided at this scale.
+# **Reading.** {glue:text}`said`.
 # Beside C6: target and shadow give the same class to {glue:text}`equal` of $D_F$, and their outputs for a class correlate with
 # {glue:text}`correlation`. Scale: {glue:text}`note`.
 #

@@ -7,14 +7,20 @@ from scipy import stats
 
 from mi_core.study.comparison import CHANGES
 from mi_core.study.overview import (
+    SCORE_TABLES,
+    SIMPLE_ATTACK,
+    Highest,
     best_baselines,
     change_pairs,
     differences,
     gray_box_rows,
+    highest_mean,
     kind_of,
+    rows_on_test,
     summarise_measures,
     variance_table,
 )
+from mi_core.study.results import open_results
 
 
 def lines(values: dict[str, list[list[float]]]) -> pd.DataFrame:
@@ -29,8 +35,30 @@ def lines(values: dict[str, list[list[float]]]) -> pd.DataFrame:
 
 
 def test_kinds_are_told_by_the_first_word() -> None:
-    names = ("baseline: class average", "ceiling: M_I(O)/own-outputs", "M_I(O)/k=1", "X~/class_average")
-    assert [kind_of(name) for name in names] == ["baseline", "ceiling", "attack", "attack"]
+    names = ("baseline: class average", "ceiling: M_I(O)/own-outputs", "M_I(O)/k=1", "X~/class_average", SIMPLE_ATTACK)
+    assert [kind_of(name) for name in names] == ["baseline", "ceiling", "attack", "attack", "attack"]
+
+
+def test_what_reads_whole_outputs_is_an_attack_and_no_guess_from_the_label() -> None:
+    rows = rows_on_test(open_results("published", together=SCORE_TABLES))
+    kinds = rows.drop_duplicates("row").set_index("row")["kind"]
+    assert kinds[SIMPLE_ATTACK] == "attack"
+    assert not any("nearest outputs" in row for row in kinds.index[kinds == "baseline"])
+    assert {"baseline: SSIM-optimal class image", "baseline: M_I(label)"} <= {*kinds.index[kinds == "baseline"]}
+
+
+def test_the_highest_mean_is_told_with_the_replicates_that_agree() -> None:
+    values = {"a": [0.9, 0.4, 0.5], "b": [0.5, 0.5, 0.4], "c": [0.1, 0.9, 0.9]}
+    points = pd.DataFrame(
+        [(row, number, auc) for row, each in values.items() for number, auc in enumerate(each)],
+        columns=["row", "replicate", "auc"],
+    )
+    assert highest_mean(points, ["a", "b"], "auc") == Highest("a", "b", agreeing=2, count=3)
+    assert highest_mean(points, ["b", "a", "c"], "auc") == Highest("c", "a", agreeing=2, count=3)
+    fewer = points[(points["row"] != "b") | (points["replicate"] == 1)]  # a mean of one replicate is compared in that
+    assert highest_mean(fewer, ["a", "b"], "auc") == Highest("a", "b", agreeing=0, count=1)
+    with pytest.raises(ValueError, match="`rows` must name at least two rows of the points; got a"):
+        highest_mean(points, ["a", "z"], "auc")
 
 
 def test_several_replicates_give_a_t_interval_of_their_paired_means() -> None:

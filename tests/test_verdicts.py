@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from mi_core.errors import UserError
+from mi_core.report.notebook import show_claims, show_numbers
 from mi_core.study import paper
 from mi_core.study import results as results_module
 from mi_core.study.comparison import CHANGES
@@ -20,7 +21,7 @@ from mi_core.study.manifest import Entry
 from mi_core.study.paper import notebook_value, published_table, published_value
 from mi_core.study.results import Results, open_results
 from mi_core.study.store import Store
-from mi_core.study.verdicts import CHAPTERS, COLUMNS, claim_comparisons, number_matches, verdicts
+from mi_core.study.verdicts import CHAPTERS, COLUMNS, claim_comparisons, in_words, number_matches, verdicts
 
 Line = tuple[int, str, str, str]
 SPREAD = 1e-4  # of replicates, far below every difference that a claim rests on
@@ -195,6 +196,16 @@ def test_the_comparison_that_is_shown_is_the_least_favourable(as_printed: pd.Dat
         "C8": 0.4135 - 0.4092,  # 1 over 3, M_I(O)
         "C10": 0.9865 - 0.9851,  # Sigmoid without dropout
     }
+    compared = {
+        "C1": "M_I(X~) less M_I(O+X~)",
+        "C2": "M_I(X~) over X~/class_average",
+        "C3": "M_I(X~) over M_I(O)",
+        "C5": "X~/class_average less X~/class_instance",
+        "C6": "M_S less M_T",
+        "C8": "M_I(O)/k=1 less M_I(O)/k=3",
+    }
+    assert claims.loc[list(compared), "compared"].to_dict() == compared
+    assert set(as_printed["compared"][10:]) == {""}
     for claim, difference in expected.items():
         assert claims.loc[claim, "published"] == pytest.approx(difference), claim
         assert claims.loc[claim, "ours"] == pytest.approx(difference, abs=1e-9), claim
@@ -447,6 +458,29 @@ def test_another_scale_is_shown_but_not_judged() -> None:
     assert set(claims_of(frame).loc[["C2", "C3"], "number_matches"]) == {"not enough"}
     assert frame["ours"].notna().all()
     assert number_of(frame, X)["ours"] == pytest.approx(0.1)
+
+
+def test_counts_are_of_claims_and_of_printed_numbers_and_none_is_counted_twice(as_printed: pd.DataFrame) -> None:
+    assert in_words(as_printed) == (
+        "Of 10 claims 10 are supported, 0 partly, 0 not, 0 undecided; of 86 printed numbers 86 match, 0 do not, 0 vary "
+        "too much here to tell, 0 are not judged. Were all 86 correct, about 4 would miss by chance"
+    )
+    some = in_words(verdicts(tables(only={1, 2, 4, 6})))
+    assert "Of 10 claims 7 are supported, 0 partly, 0 not, 3 undecided" in some
+    assert "of 86 printed numbers 66 match, 0 do not, 0 vary too much here to tell, 20 are not judged" in some
+
+
+def test_where_nothing_can_be_judged_nothing_is_counted() -> None:
+    for frame in (verdicts(tables(at_scale=set())), verdicts(tables(only=set())), verdicts(tables(count=2))):
+        assert in_words(frame) == "No verdicts yet: they need the thesis's sizes and at least three replicates"
+
+
+def test_what_brackets_mean_is_said_at_their_head(as_printed: pd.DataFrame) -> None:
+    frame = as_printed.assign(ours=-1e-6, low=-1e-6, high=0.0)
+    claims, numbers = show_claims(frame).data, show_numbers(frame).data
+    assert "here [95 % interval]" in claims and "M_I(X~) less M_I(O+X~)" in claims
+    assert "here [where the thesis&#x27;s would match]" in numbers
+    assert "0.0000 [0.0000, 0.0000]" in claims and "-0.0000" not in claims + numbers
 
 
 def test_a_table_that_is_missing_reads_not_computed() -> None:

@@ -121,25 +121,33 @@ def show_api() -> HTML:
 
 
 def show_claims(verdicts: pd.DataFrame) -> HTML:
-    """The lines of claims, one a line: the least favourable comparison, the verdict, its cause, the chapter."""
+    """The lines of claims, one a line: the least favourable comparison and its rows, verdict, cause and chapter."""
     lines = verdicts[verdicts["statement"] != ""]
-    named = {"claim": lines["item"], "statement": lines["statement"]}
-    return _show_verdicts(lines, named, {"supported?": lines["claim_supported"]}, lines, "claims")
+    named = {"claim": lines["item"], "statement": lines["statement"], "compared": lines["compared"].replace("", "—")}
+    here = "here [95 % interval]"
+    return _show_verdicts(lines, named, {"supported?": lines["claim_supported"]}, lines, "claims", here)
 
 
 def show_numbers(verdicts: pd.DataFrame) -> HTML:
-    """The lines of published numbers, one a line: published, ours with the interval of the rule, verdict and cause."""
+    """The lines of published numbers, one a line: published, ours with the range of the rule, verdict and cause."""
     lines = verdicts[verdicts["statement"] == ""]
-    data = lines.drop(columns=["statement", "claim_supported"])
-    return _show_verdicts(lines, {"number": lines["item"]}, {"matches?": lines["number_matches"]}, data, "numbers")
+    data = lines.drop(columns=["statement", "compared", "claim_supported"])
+    named, verdict = {"number": lines["item"]}, {"matches?": lines["number_matches"]}
+    return _show_verdicts(lines, named, verdict, data, "numbers", "here [where the thesis's would match]")
 
 
 def _show_verdicts(
-    lines: pd.DataFrame, named: dict[str, pd.Series], verdict: dict[str, pd.Series], data: pd.DataFrame, name: str
+    lines: pd.DataFrame,
+    named: dict[str, pd.Series],
+    verdict: dict[str, pd.Series],
+    data: pd.DataFrame,
+    name: str,
+    here: str,
 ) -> HTML:
+    """``here`` heads the column of ours and says what its brackets are: in each table of verdicts something else."""
     measure = lines["metric"].map(_words) + lines["split"].map(lambda split: f", {SPLIT_TEXT.get(split, split)}")
     rest = {"cause": lines["cause"], "evidence": lines["chapter"].map(_link)}
-    frame = pd.DataFrame({**named, "measure": measure, **_published_and_ours(lines), **verdict, **rest})
+    frame = pd.DataFrame({**named, "measure": measure, **_published_and_ours(lines, here), **verdict, **rest})
     return HTML(plain(frame, name, links="evidence") + csv_link(data.to_csv(index=False, float_format="%.6g"), name))
 
 
@@ -149,13 +157,13 @@ def _words(metric: str) -> str:
     return METRIC_NAMES.get(metric) or metric.replace("ssim", "SSIM")
 
 
-def _published_and_ours(lines: pd.DataFrame) -> dict[str, list[str]]:
+def _published_and_ours(lines: pd.DataFrame, here: str) -> dict[str, list[str]]:
     def text(mean: float, low: float = np.nan, high: float = np.nan) -> str:
-        interval = "" if np.isnan(low) else f" [{low:.4f}, {high:.4f}]"
-        return "—" if np.isnan(mean) else f"{mean:.4f}{interval}"
+        interval = "" if np.isnan(low) else f" [{low:z.4f}, {high:z.4f}]"  # z: no -0.0000
+        return "—" if np.isnan(mean) else f"{mean:z.4f}{interval}"
 
     ours = lines[["ours", "low", "high"]].to_numpy(float)
-    return {"thesis": [text(mean) for mean in lines["published"]], "here": [text(*line) for line in ours]}
+    return {"thesis": [text(mean) for mean in lines["published"]], here: [text(*line) for line in ours]}
 
 
 def _link(chapter: str) -> str:

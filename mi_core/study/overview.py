@@ -1,6 +1,7 @@
 """All rows of the study side by side, and differences between them with the interval that their number allows."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -12,11 +13,14 @@ from mi_core.study.statistics import bootstrap_interval, paired_difference, vari
 
 __all__ = [
     "SCORE_TABLES",
+    "SIMPLE_ATTACK",
+    "Highest",
     "best_baselines",
     "change_pairs",
     "changed_lines",
     "differences",
     "gray_box_rows",
+    "highest_mean",
     "kind_of",
     "replicate_points",
     "rows_on_test",
@@ -26,6 +30,22 @@ __all__ = [
 
 SCORE_TABLES = ("table3", "table4", "table5", "table6")
 AGAIN = ("/exact", "/k=10")  # rows of Tables 5 and 6 that Table 4 has as well
+SIMPLE_ATTACK = "simple attack: average of nearest outputs"
+# It compares whole output vectors, so it is no guess from the predicted class, as what the tables call baselines are.
+SHOWN_AS = {"baseline: average of nearest outputs": SIMPLE_ATTACK}
+
+
+@dataclass(frozen=True)
+class Highest:
+    """The two rows with the highest means over replicates.
+
+    ``agreeing`` says in how many of the ``count`` replicates that have both the first is above the second.
+    """
+
+    first: str
+    second: str
+    agreeing: int
+    count: int
 
 
 def kind_of(row: str) -> str:
@@ -39,7 +59,7 @@ def rows_on_test(results: Results) -> pd.DataFrame:
 
     Returns:
         What ``mi_core.study.leakage.measured`` gives, and false_positives (by squared error) and kind; X~ from Table 3
-        is called as in the galleries, e.g. "X~/class_average".
+        is called as in the galleries, e.g. "X~/class_average", and the average of nearest outputs ``SIMPLE_ATTACK``.
     """
     frames = []
     for name in SCORE_TABLES:
@@ -53,6 +73,7 @@ def rows_on_test(results: Results) -> pd.DataFrame:
             frame = frame[~frame["row"].str.endswith(AGAIN)]
         frames.append(frame)
     everything = pd.concat(frames).drop_duplicates(["replicate", "row", "inverse_seed", "image"])
+    everything["row"] = everything["row"].replace(SHOWN_AS)
     return everything.assign(kind=everything["row"].map(kind_of)).reset_index(drop=True)
 
 
@@ -67,9 +88,30 @@ def gray_box_rows(frame: pd.DataFrame) -> list[str]:
 
 
 def best_baselines(points: pd.DataFrame, metrics: Sequence[str] = ("ssim", "mse", "auc")) -> dict[str, str]:
-    """By metric the baseline with the best mean over replicates, from what ``replicate_points`` gives."""
+    """By metric the baseline with the best mean over replicates, from what ``replicate_points`` gives.
+
+    All of them know the predicted class at most: ``rows_on_test`` counts the average of nearest outputs as an attack.
+    """
     means = points[points["kind"] == "baseline"].groupby("row")[list(metrics)].mean()
     return {metric: means[metric].idxmin() if metric == "mse" else means[metric].idxmax() for metric in metrics}
+
+
+def highest_mean(points: pd.DataFrame, rows: Sequence[str], metric: str) -> Highest:
+    """Which of some rows has the highest mean over replicates, and how surely it is above the next.
+
+    Args:
+        points: columns row, replicate and the metric, one line a row and replicate.
+        rows: two names of rows or more.
+        metric: a column; higher is better.
+    Raises:
+        ValueError: fewer than two of the rows are there.
+    """
+    wide = points[points["row"].isin(rows)].pivot(index="replicate", columns="row", values=metric)
+    if wide.shape[1] < 2:
+        raise ValueError(f"`rows` must name at least two rows of the points; got {', '.join(wide.columns) or 'none'}")
+    first, second = wide.mean().nlargest(2).index
+    both = wide[[first, second]].dropna()
+    return Highest(first, second, agreeing=int((both[first] > both[second]).sum()), count=len(both))
 
 
 def differences(

@@ -19,13 +19,22 @@ from mi_core.study.claims import (
     line_values,
 )
 from mi_core.study.comparison import CHANGES, Change
+from mi_core.study.experiments import STARTS
 from mi_core.study.leakage import row_means
 from mi_core.study.paper import TABLE_METRICS, notebook_value, published_table, published_value
 from mi_core.study.parameters import CODE, PROFILES, TEXT
 from mi_core.study.results import Results
 from mi_core.study.statistics import FEWEST_REPLICATES, Interval, PairedDifference, prediction_interval
 
-__all__ = ["CHAPTERS", "COLUMNS", "EXPERIMENTS", "claim_comparisons", "number_matches", "verdicts"]
+__all__ = [
+    "CHAPTERS",
+    "COLUMNS",
+    "EXPERIMENTS",
+    "claim_comparisons",
+    "in_words",
+    "number_matches",
+    "verdicts",
+]
 
 EXPERIMENTS = ("agreement", *(f"table{table}" for table in TABLE_METRICS))  # published ones come from one profile
 WIDEST = {"ssim": 0.05, "mse": 0.02, "f1": 0.05}  # half-widths beyond which a comparison cannot tell
@@ -41,6 +50,7 @@ CHAPTERS = {
 COLUMNS = [
     "item",
     "statement",
+    "compared",
     "split",
     "metric",
     "published",
@@ -102,8 +112,9 @@ def verdicts(results: Results) -> pd.DataFrame:
     A table that is not there reads "not computed".
 
     Returns:
-        ``COLUMNS``: item ("C1" or "Table 4: M_I(O)"), statement (of a claim), split, metric, published, ours, low and
-        high (interval; for a number where the published one may lie), n, rule, number_matches, claim_supported
+        ``COLUMNS``: item ("C1" or "Table 4: M_I(O)"), statement (of a claim), compared (the rows whose difference or
+        ratio a claim's line shows, "" for a number), split, metric, published, ours, low and high (interval; for a
+        number or a ratio where the published one may lie), n, rule, number_matches, claim_supported
         ("" where it does not apply), cause and chapter. A claim of several comparisons shows the one that is least
         in its favour.
     """
@@ -112,6 +123,28 @@ def verdicts(results: Results) -> pd.DataFrame:
     for table in TABLE_METRICS:
         lines += [_number_line(table, line, available) for line in published_table(table).to_dict("records")]
     return pd.DataFrame(lines, columns=COLUMNS)
+
+
+def in_words(frame: pd.DataFrame) -> str:
+    """What verdicts come to: their counts, or one sentence where none could be given.
+
+    Args:
+        frame: what ``verdicts`` gives.
+    """
+    claims = frame.loc[frame["statement"] != "", "claim_supported"].value_counts()
+    numbers = frame.loc[frame["statement"] == "", "number_matches"].value_counts()
+    if not {*claims.index, *numbers.index} - {"not enough", "not computed"}:
+        return "No verdicts yet: they need the thesis's sizes and at least three replicates"
+    yes, partly, no = (claims.get(verdict, 0) for verdict in ("yes", "partly", "no"))
+    match, miss, wide = (numbers.get(verdict, 0) for verdict in ("yes", "no", "cannot tell"))
+    said = (
+        f"Of {claims.sum()} claims {yes} are supported, {partly} partly, {no} not, {claims.sum() - yes - partly - no} "
+        f"undecided; of {numbers.sum()} printed numbers {match} match, {miss} do not, {wide} vary too much here to "
+        f"tell, {numbers.sum() - match - miss - wide} are not judged"
+    )
+    if match + miss == 0:
+        return said
+    return f"{said}. Were all {match + miss} correct, about {(match + miss) / 20:.0f} would miss by chance"
 
 
 def claim_comparisons(results: Results) -> pd.DataFrame:
@@ -158,7 +191,8 @@ def _tables(claim: Claim) -> set[int]:
 
 def _claim_line(claim: Claim, available: _Available) -> dict[str, Any]:
     number = "not computed" if claim.name in RATIOS else ""
-    line = {"item": claim.name, "statement": claim.statement, "rule": claim.rule, "chapter": claim.chapter}
+    line = {"item": claim.name, "statement": claim.statement, "compared": ""}
+    line |= {"rule": claim.rule, "chapter": claim.chapter}
     if not available.has(claim):
         return line | {"number_matches": number, "claim_supported": "not computed", "cause": "not computed"}
     compared = _judged(compare_lines(claim, available.means))
@@ -191,7 +225,14 @@ def _judged(compared: pd.DataFrame) -> pd.DataFrame:
 
 def _shown(compared: pd.DataFrame) -> dict[str, Any]:
     least = compared.iloc[0].to_dict()
-    return {name: least[name] for name in ("split", "metric", "published", "low", "high")} | {"ours": least["mean"]}
+    shown = {name: least[name] for name in ("split", "metric", "published", "low", "high")}
+    compared = f"{_full_name(least['first'])} less {_full_name(least['second'])}"
+    return shown | {"ours": least["mean"], "compared": compared}
+
+
+def _full_name(row: str) -> str:
+    """A row of Table 3 is named by its start alone there."""
+    return f"X~/{row}" if row in STARTS else row
 
 
 def _ratio_line(claim: Claim, available: _Available) -> dict[str, Any]:
@@ -201,6 +242,7 @@ def _ratio_line(claim: Claim, available: _Available) -> dict[str, Any]:
     first, second = (published_value(*line) for line in lines)
     interval = prediction_interval(ours.iloc[:, 0] / ours.iloc[:, 1] - 1)
     return {
+        "compared": f"{lines[0][1]} over {_full_name(lines[1][1])}",
         "split": "test",
         "metric": "ratio of ssim, minus one",
         "published": first / second - 1,
@@ -224,8 +266,8 @@ def _cause_of_claim(supported: str, compared: pd.DataFrame) -> str:
 def _number_line(table: int, printed: Mapping[str, Any], available: _Available) -> dict[str, Any]:
     row, split, metric, published = (printed[name] for name in ("row", "split", "metric", "mean"))
     m = TRAININGS.get(table, 1)
-    line = {"item": f"Table {table}: {row}", "statement": "", "split": split, "metric": metric, "published": published}
-    line |= {"rule": NUMBER_RULE.format(m=m), "claim_supported": "", "chapter": CHAPTERS[table]}
+    line = {"item": f"Table {table}: {row}", "statement": "", "compared": "", "split": split, "metric": metric}
+    line |= {"published": published, "rule": NUMBER_RULE.format(m=m), "claim_supported": "", "chapter": CHAPTERS[table]}
     if table not in available.means:
         return line | {"number_matches": "not computed", "cause": "not computed"}
     values = line_values(available.means, (table, row, split, metric))
