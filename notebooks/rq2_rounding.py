@@ -47,7 +47,7 @@ results = open_chapter(globals(), "table5", "gallery")
 # %% tags=["hide-input"]
 show_table(results, 5)
 
-# %% mystnb={"figure": {"caption": "SSIM on $D_F$ with exact and with rounded outputs, ours beside the thesis's (Table 5).", "name": "fig-rounding"}, "image": {"alt": "Dot plot: exact and rounded outputs for two inverse models, then baselines and ceilings."}} tags=["hide-input"]
+# %% mystnb={"figure": {"caption": "SSIM on $D_F$ with exact and with rounded outputs, ours beside the thesis's (Table 5).", "name": "fig-rounding"}, "image": {"alt": "Dot plot: exact and rounded outputs for two inverse models, then baselines and references."}} tags=["hide-input"]
 figures.score_comparison(results.frame("table5"), published_table(5), "ssim")
 
 # %% tags=["remove-input"]
@@ -56,12 +56,28 @@ wide = frame.pivot_table(index=["replicate", "inverse_seed", "image"], columns="
 changes = pd.DataFrame({m: wide[f"M_I({m})/rounded"] - wide[f"M_I({m})/exact"] for m in ("O", "X~")})
 share(o_mean=f"{changes['O'].mean():+.5f}", x_mean=f"{changes['X~'].mean():+.5f}")
 share(o_largest=changes["O"].abs().max(), x_largest=changes["X~"].abs().max())
+
+# %% tags=["remove-input"]
+auc = results.replicate_means(5).query("metric == 'auc'").pivot(index="replicate", columns="row", values="value")
+fits_tenth = True
+for model, short in (("O", "o"), ("X~", "x")):
+    exact, rounded = auc[f"M_I({model})/exact"], auc[f"M_I({model})/rounded"]
+    change = rounded - exact
+    fits_tenth &= (-change < 0.1 * (exact - 0.5)).all()
+    ends = dict.fromkeys(f"{end:+.5f}" for end in (change.min(), change.max()))
+    share(**{f"{short}_auc": exact.mean(), f"{short}_auc_change": " to ".join(ends)})
+share(taken="less than a tenth in every replicate" if fits_tenth else "a tenth or more in some replicate")
 share(note=results.note("table5"))
 
 # %% [markdown]
 # **Reading.** Image by image, rounding changes the SSIM of $M_I(O)$ by {glue:text}`o_mean` on average and by
-# {glue:text}`o_largest` at most; that of $M_I(\tilde{X})$ by {glue:text}`x_mean` and {glue:text}`x_largest`. Scale:
-# {glue:text}`note`.
+# {glue:text}`o_largest` at most; that of $M_I(\tilde{X})$ by {glue:text}`x_mean` and {glue:text}`x_largest`.
+#
+# **Does it protect?** What tells one image from another is re-identification (AUC), {glue:text}`o_auc` for $M_I(O)$ and
+# {glue:text}`x_auc` for $M_I(\tilde{X})$ from exact outputs, where chance is one half. Rounding changes it by
+# {glue:text}`o_auc_change` and by {glue:text}`x_auc_change` (from replicate to replicate). Of what either attack has above
+# chance, rounding takes {glue:text}`taken`. That is against this attacker; for one who adapts, and for other defences:
+# {doc}`rq2_adaptive`. Scale: {glue:text}`note`.
 
 # %% mystnb={"figure": {"caption": "One image per class drawn at random: targets, reconstructions from exact and rounded outputs, and what the predicted class alone gives.", "name": "fig-strip-rounding"}, "image": {"alt": "Six rows of ten digits: targets, then for each of two inverse models a row from exact and one from rounded outputs, then one fixed image for each predicted class."}} tags=["hide-input"]
 scores = frame.query("replicate == 0")

@@ -35,14 +35,19 @@ device = "auto"  # or "cpu", "cuda"
 from mi_core.report import figures
 from mi_core.report.notebook import open_chapter, share, show_frame
 from mi_core.study.overview import change_pairs, changed_lines, differences
+from mi_core.study.results import open_results
 
 results = open_chapter(globals(), "comparison", "table4", "gallery")
 lines = changed_lines(results)
 changes = differences(lines, change_pairs())
+share(compared=lines["image"].nunique(), attack_training=results.sizes("comparison").attack_training)
 
 # %% [markdown]
+# Here {glue:text}`compared` images are attacked and $M_I$ is trained on {glue:text}`attack_training`; other chapters may have
+# other scales.
+#
 # Stand-alone $\tilde{X}$ first, then the inverse models. With one replicate an interval is a bootstrap over its
-# images, the models being given; with several it is Student's t over replicates.
+# images, the models being given: another training may move a row by more. With several it is Student's t over replicates.
 
 # %%
 def forest(row):
@@ -63,21 +68,32 @@ forest("M_I(O)")
 forest("M_I(A_L)")
 
 # %% [markdown]
-# All rows, rounded and truncated outputs among them, with all numbers:
+# In numbers, changed minus unchanged; the file below the table also has the rows with rounded and with truncated outputs.
 
 # %% tags=["hide-input"]
-table = changes.rename(columns={"label": "changed", "reference": "compared with"}).drop(columns="agreeing")
-show_frame(table.round(4), "changes")
+def told(line):
+    return f"{line['mean']:+.4f}" + (f" [{line.low:+.4f}, {line.high:+.4f}]" if line.low == line.low else "")
+
+
+sides = {side: changes[side].str.partition(" | ") for side in ("label", "reference")}
+named = {"change": sides["label"][0], "row": sides["label"][2], "compared with": sides["reference"][0].replace("", "code")}
+table = changes.drop(columns=["label", "reference", "agreeing"]).assign(**named, told=changes.apply(told, axis=1))
+of_inputs = table[table["row"].isin(["X~/class_average", "M_I(X~)", "M_I(O)", "M_I(A_L)"])]
+wide = of_inputs.pivot_table(index=[*named], columns="metric", values="told", aggfunc="first", sort=False)
+wide = wide.rename(columns={"ssim": "SSIM", "mse": "MSE", "auc": "AUC"}).reset_index()
+show_frame(wide, "changes", data=table[[*named, "metric", "mean", "low", "high", "count"]])
 
 # %% [markdown]
 # ## Best, random, worst
 #
 # The thesis shows the best image of each class. The same rows with images drawn at random, and the worst. The last line,
-# *label only*, is no attack: one fixed image for each predicted class.
+# *label alone*, is no attack: one fixed image for each predicted class, the baseline *SSIM-optimal class image*. Pictures
+# and scores of this section are at the scale of {doc}`rq1_inputs`.
 
 # %% tags=["hide-input"]
-scores = results.frame("table4").query("replicate == 0")
-gallery = results.frame("gallery").query("replicate == 0")
+shown = open_results(profile, together=("table4", "gallery")) if profile == "published" else results
+scores = shown.frame("table4").query("replicate == 0")
+gallery = shown.frame("gallery").query("replicate == 0")
 chosen = {how: figures.select_images(scores, "M_I(X~)", how=how) for how in ("best", "random", "worst")}
 mean_of = {how: scores.query("row == 'M_I(X~)' and image in @images")["ssim"].mean() for how, images in chosen.items()}
 
@@ -96,20 +112,21 @@ pictures("random")
 pictures("worst")
 
 # %% tags=["remove-input"]
-by_size = changes.query("metric == 'ssim'").set_index("label")["mean"]
-largest = by_size[~by_size.index.str.startswith("protocol")].abs().idxmax()
-share(largest=largest.replace(" | ", ", "), largest_by=f"{by_size[largest]:+.4f}")
-weights = by_size["activation_weights=shadow | M_I(A_L)"]
-share(weights=f"{weights:+.4f}", hidden=f"{by_size['inverse_hidden=relu | M_I(O)']:+.4f}")
-share(rounding=f"{by_size['round_training=True | M_I(O)/rounded']:+.4f}", note=results.note("comparison"))
-share(pictured=results.note("table4"))
+by_label = changes.query("metric == 'ssim'").set_index("label")
+single = ~by_label.index.str.startswith("protocol")
+largest = by_label.loc[single, "mean"].abs().idxmax()
+share(largest=largest.replace(" | ", ", "), largest_by=told(by_label.loc[largest]))
+share(weights=told(by_label.loc["activation_weights=shadow | M_I(A_L)"]))
+share(hidden=told(by_label.loc["inverse_hidden=relu | M_I(O)"]))
+share(rounding=told(by_label.loc["round_training=True | M_I(O)/rounded"]), note=results.note("comparison"))
+share(pictured=shown.note("table4"), attacked=scores["image"].nunique())
 share(best=mean_of["best"], drawn=mean_of["random"], worst=mean_of["worst"])
 share(everything=scores.query("row == 'M_I(X~)'")["ssim"].mean())
 
 # %% [markdown]
 # **Reading.** Of all single choices the SSIM moves most with {glue:text}`largest`, by {glue:text}`largest_by`. Recovering $A_L$ with the shadow's
 # weights, as the gray-box setting requires, changes the SSIM of $M_I(A_L)$ by {glue:text}`weights`; ReLU without dropout that
-# of $M_I(O)$ by {glue:text}`hidden`; training on rounded outputs that of its rounded row by {glue:text}`rounding`. The ten best
-# images have a mean SSIM of {glue:text}`best` under $M_I(\tilde{X})$, ten random ones {glue:text}`drawn`, the ten worst
-# {glue:text}`worst`, all of $D_F$ {glue:text}`everything`: a figure of best images shows what an attack can do once, not what it does. Scale of
-# the changes: {glue:text}`note`; of the pictures: {glue:text}`pictured`.
+# of $M_I(O)$ by {glue:text}`hidden`; training on rounded outputs that of its rounded row by {glue:text}`rounding`. The best
+# images of each class have a mean SSIM of {glue:text}`best` under $M_I(\tilde{X})$, random ones {glue:text}`drawn`, the worst
+# {glue:text}`worst`, all {glue:text}`attacked` attacked images {glue:text}`everything`: a figure of best images shows what an
+# attack can do once, not what it does. Scale of the changes: {glue:text}`note`; of the pictures, which are of the first replicate: {glue:text}`pictured`.

@@ -163,7 +163,7 @@ FEW = ("M_I(O)", "baseline: class average", "ceiling: M_I(O)/own-outputs")
 def test_markers_are_means_in_the_look_of_their_kind_and_dots_are_replicates() -> None:
     figure = leakage_scatter(points(3, FEW))
     *markers, dots = figure.axes[0].collections
-    assert legend_texts(figure) == ["attack", "baseline", "ceiling", "one replicate"]
+    assert legend_texts(figure) == ["attack", "baseline", "reference", "one replicate"]
     for place, (marker, kind) in enumerate(zip(markers, KIND_LOOKS, strict=True)):
         assert marker.get_offsets().tolist() == [pytest.approx([0.21 + 0.01 * place, 0.51 + 0.004 * place])]
         assert to_hex(marker.get_facecolor()) == KIND_LOOKS[kind][0].lower()

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from bs4 import BeautifulSoup
 from scipy import stats
 
 from mi_core.errors import UserError
+from mi_core.report.notebook import show_table
 from mi_core.report.tables import ABSENT, compare, csv_link, measure_table
 from mi_core.study import results as module
 from mi_core.study.experiments import EXPERIMENTS, Replicate
@@ -35,6 +37,14 @@ def scores(row: str, replicate: int, seed: int, values: list[float]) -> pd.DataF
     columns = {"replicate": replicate, "row": row, "split": "test", "inverse_seed": seed}
     measured = {"ssim": values, "mse": [value / 10 for value in values]}
     return pd.DataFrame({**columns, "image": range(len(values)), **measured, **RANKS, **JUDGED})
+
+
+def cells(html: str) -> list[dict[str, list[str]]]:
+    """By table: by row, what its cells print."""
+    return [
+        {line.th.get_text(): [cell.get_text().replace("\u00a0", " ") for cell in line("td")] for line in table("tr")}
+        for table in BeautifulSoup(html, "html.parser")("table")
+    ]
 
 
 def test_images_are_averaged_before_seeds_and_seeds_before_replicates() -> None:
@@ -64,7 +74,9 @@ def test_a_row_that_was_not_computed_stays_and_an_own_row_keeps_its_place() -> N
     assert table.query("row == 'M_I(A_L)/shadow-weights'")["published_mean"].isna().all()
     html = compare(table)
     assert ABSENT in html
-    assert html.count("<tr>") == 2 + len(rows)
+    beside_thesis, beside_baselines = BeautifulSoup(html, "html.parser").select("table")
+    for part in (beside_thesis, beside_baselines):
+        assert [name.get_text() for name in part.select("tbody th[scope=row]")] == rows
 
 
 def test_published_numbers_are_the_86_of_six_tables() -> None:
@@ -74,23 +86,62 @@ def test_published_numbers_are_the_86_of_six_tables() -> None:
 
 
 def test_compare_shows_ours_the_thesis_and_the_difference() -> None:
-    html = compare(summarise(4, scores("M_I(O)", 0, 0, [0.25, 0.25])))
-    for text in ("0.2500", "0.2298 ± 0.0041", "+0.0202", 'class="dataframe comparison"', "re-identification: AUC"):
-        assert text in html
-    line = re.search(r"<th[^>]*>M_I\(O\)</th>(.*?)</tr>", html, re.DOTALL).group(1)
-    assert re.findall(r">([^<]+)</td>", line)[-2:] == ["0.2500", "—"]  # AUC 1/4; too few others for top-1 of 100
+    beside_thesis, beside_baselines = cells(compare(summarise(4, scores("M_I(O)", 0, 0, [0.25, 0.25]))))
+    of_mse = ["0.0250", "0.0966 ± 0.0011", "-0.0716"]
+    assert beside_thesis["M_I(O)"] == ["0.250", "0.2298 ± 0.0041", "+0.020", *of_mse]
+    assert beside_baselines["M_I(O)"] == ["0.250", "0.0250", "0.250", "—"]  # AUC 1/4; too few others for top-1 of 100
     with pytest.raises(ValueError, match="`summary` must be one summarised table"):
         compare(pd.DataFrame({"table": [4]}))
+
+
+def test_the_thesis_s_numbers_are_printed_as_it_prints_them() -> None:
+    summary = summarise(4, scores("M_I(O)", 0, 0, [0.25, 0.25]))
+    shown = {text for line in cells(compare(summary))[0].values() for text in line}
+    printed = published_table(4)[["mean", "std"]].to_numpy()
+    assert {f"{mean:.4f} ± {spread:.4f}" for mean, spread in printed} <= shown
+
+
+def test_baselines_and_references_stand_in_blocks_of_their_own() -> None:
+    names = ["M_I(O)", "baseline: black image", "ceiling: M_I(O)/own-outputs"]
+    summary = summarise(4, pd.concat([scores(name, 0, 0, [0.25, 0.25]) for name in names]))
+    beside_thesis, beside_baselines = BeautifulSoup(compare(summary), "html.parser").select("table")
+    assert not beside_thesis.select("tr.block")
+    blocks = [[name.get_text() for name in block.select("th")] for block in beside_baselines.select("tbody")]
+    assert blocks[-2:] == [
+        ["baselines: no attack", "baseline: black image"],
+        ["references: they need the true images", "reference: M_I(O)/own-outputs"],
+    ]
+    assert "ceiling: M_I(O)/own-outputs" in as_csv(summary)  # data keep their names
+
+
+@pytest.mark.parametrize(
+    ("replicates", "note"),
+    [
+        (1, "One replicate: no interval over replicates."),
+        (2, "Two replicates: an interval wants at least three."),
+        (3, "[\u00a0] is Student's 95 % interval"),
+    ],
+)
+def test_the_note_says_which_interval_so_many_replicates_allow(tmp_path: Path, replicates: int, note: str) -> None:
+    results = Results("smoke", make_study("smoke", {"replicates": replicates}), Store(tmp_path))
+    frame = pd.concat([scores("baseline: M_I(label)", number, 0, [0.1 + number, 0.2]) for number in range(replicates)])
+    summary = summarise(4, frame)
+    if replicates < 3:
+        summary["half_width"] = np.nan
+    results._tables["table4"] = summary
+    text = BeautifulSoup(show_table(results, 4).data, "html.parser").get_text()
+    assert note in text
+    assert "top-1 of 100: chance" in text and "M_I(label): the inverse model fed" in text
+    assert "own-outputs" not in text.partition("Here: ")[2], "only what stands in the table is explained"
 
 
 def test_several_replicates_are_shown_with_student_s_interval() -> None:
     frame = pd.concat([scores("M_I(O)", replicate, 0, [value] * 2) for replicate, value in enumerate((0.2, 0.3, 0.4))])
     summary = summarise(4, frame)
     low, high = stats.t.interval(0.95, 2, loc=0.3, scale=0.1 / np.sqrt(3))
-    assert f"0.3000 [{low:.4f}, {high:.4f}]" in compare(summary)
+    assert cells(compare(summary))[0]["M_I(O)"][0] == f"0.300 [{low:.3f}, {high:.3f}]"
     measures = measure_table(summary[summary["row"] == "M_I(O)"], ["ssim", "auc"], "some")
-    assert f"0.3000 [{low:.4f}, {high:.4f}]" in measures
-    assert "0.2500 [0.2500, 0.2500]" in measures
+    assert cells(measures)[0] == {"M_I(O)": [f"0.300 [{low:.3f}, {high:.3f}]", "0.250 [0.250, 0.250]"]}
     assert MEASURES["auc"].title in measures
 
 

@@ -14,7 +14,7 @@ from mi_core.report.api import api_reference
 from mi_core.report.chapter_parameters import parameter_box
 from mi_core.report.explorer import explorer
 from mi_core.report.style import apply_style
-from mi_core.report.tables import METRIC_NAMES, SPLIT_TEXT, compare, csv_link, measure_table, plain
+from mi_core.report.tables import METRIC_NAMES, OURS_ONLY, SPLIT_TEXT, compare, csv_link, measure_table, plain
 from mi_core.study.catalogue import another_value, catalogue, minutes_again
 from mi_core.study.leakage import MEASURES
 from mi_core.study.overview import summarise_measures
@@ -34,6 +34,17 @@ __all__ = [
     "show_parameters",
     "show_table",
 ]
+
+OWN_ROWS = {  # what begins a row of ours: what it is
+    "baseline": "baseline: needs no attack",
+    "baseline: M_I(label)": "M_I(label): the inverse model fed the predicted label alone",
+    "ceiling": "reference: needs the true images",
+    "ceiling: M_I(O)/own-outputs": "M_I(O)/own-outputs: the inverse model when its own shadow answers",
+}
+BOOTSTRAP_NOTE = (
+    "Bars in figures of differences are bootstraps over its images, the networks given; another training or split may "
+    "move a row by more."
+)
 
 
 def open_chapter(namespace: Mapping[str, Any], *together: str) -> Results:
@@ -63,10 +74,18 @@ def superseded_warning(reason: str) -> str:
 
 
 def show_table(results: Results, number: int) -> HTML:
-    """Table ``number`` of the thesis, ours beside published, with a link to its CSV and a note on its scale."""
+    """Table ``number`` of the thesis, ours beside published, with a note on its scale, what is ours, and its CSV."""
     summary = results.table(number)
     note = f'<p class="scale">Here: {results.note(f"table{number}")}. {_spread_note(summary)}</p>'
-    return HTML(compare(summary) + note + csv_link(as_csv(summary), f"table{number}"))
+    return HTML(compare(summary) + note + _meanings(summary) + csv_link(as_csv(summary), f"table{number}"))
+
+
+def _meanings(summary: pd.DataFrame) -> str:
+    """What the columns and rows are that the thesis does not have; empty where there are none."""
+    said = [f"{METRIC_NAMES[key]}: {MEASURES[key].meaning}" for key in OURS_ONLY if (summary["metric"] == key).any()]
+    said += [text for start, text in OWN_ROWS.items() if summary["row"].str.startswith(start).any()]
+    link = '<a href="../pages/notation.html">Notation and scores</a>'
+    return f'<p class="scale">{escape("; ".join(said))}. {link}</p>' if said else ""
 
 
 def show_measures(
@@ -85,29 +104,35 @@ def show_measures(
     meanings = "".join(
         f"<li><b>{escape(MEASURES[key].title)}</b>: {escape(MEASURES[key].meaning)}</li>" for key in measures
     )
-    note = f'<p class="scale">Here: {results.note(experiment)}. {_spread_note(summary)}</p>'
+    bars = f" {BOOTSTRAP_NOTE}" if summary["n"].max() == 1 else ""
+    note = f'<p class="scale">Here: {results.note(experiment)}. {_spread_note(summary)}{bars}</p>'
     text = summary[["row", "metric", "mean", "half_width", "n"]].to_csv(index=False, float_format="%.6g")
     table = measure_table(summary, measures, name)
     return HTML(f'{table}{note}<ul class="meanings">{meanings}</ul>{csv_link(text, name)}')
 
 
 def _spread_note(summary: pd.DataFrame) -> str:
-    spreads = []
+    spreads, count = [], summary["n"].max()
     if summary["half_width"].notna().any():
         spreads.append(
-            "[ ] is Student's 95 % interval over replicates, which are fresh draws from the same 70,000 images"
+            "[\u00a0] is Student's 95 % interval over replicates, which are fresh draws from the same 70,000 images"
         )
+    elif count == 2:
+        spreads.append("Two replicates: an interval wants at least three")
+    elif count == 1:
+        spreads.append("One replicate: no interval over replicates")
     if summary["seed_std"].notna().any():
-        spreads.append("(±) the population standard deviation over trainings on the first replicate's split")
-    ours = "; ".join(spreads) or "One replicate and one training have no spread"
+        spreads.append("(±) is the population standard deviation over trainings on the first replicate's split")
+    ours = "; ".join(spreads) or "Nothing was computed"
     has_printed = "published_std" in summary and summary["published_std"].notna().any()
     printed = " The thesis's ± is over trainings on one split." if has_printed else ""
     return f"{ours}.{printed}"
 
 
-def show_frame(frame: pd.DataFrame, name: str) -> HTML:
-    """Any other frame as a table, with a link to its CSV."""
-    return HTML(plain(frame, name) + csv_link(frame.to_csv(index=False, float_format="%.6g"), name))
+def show_frame(frame: pd.DataFrame, name: str, data: pd.DataFrame | None = None) -> HTML:
+    """Any other frame as a table, with a link to its CSV, or to that of ``data``, of which it shows a part."""
+    data = frame if data is None else data
+    return HTML(plain(frame, name) + csv_link(data.to_csv(index=False, float_format="%.6g"), name))
 
 
 def show_explorer(results: Results) -> HTML:

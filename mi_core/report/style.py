@@ -21,6 +21,7 @@ __all__ = [
     "apply_style",
     "new_figure",
     "row_label",
+    "shown_name",
 ]
 
 FULL_WIDTH = 7.5  # inches: the text column of the book
@@ -78,6 +79,7 @@ SPLIT_LABELS = {
 START_LABELS = {"random": "random pixels", "class_instance": "class instance", "class_average": "class average"}
 PART_LABELS = {"O": "O", "A_L": "A_L", "X~": r"\tilde{X}", "label": r"\mathrm{label}"}
 VARIANT_LABELS = {"shadow-weights": "shadow's weights", "own-outputs": "shadow's own outputs"}
+SHOWN_NAMES = {"label only": "label alone"}  # where readers see another name than the artefacts have
 HEAD_LABELS = {"dropout": "dropout", "no-dropout": "no dropout"}
 
 
@@ -91,6 +93,19 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def shown_name(row: str) -> str:
+    """The name of a row as tables print it.
+
+    Artefacts call a row that needs the true images a ceiling; readers see "reference", for other inverse models or
+    more shadows may do better than it.
+
+    Example:
+        >>> shown_name("ceiling: nearest auxiliary image")
+        'reference: nearest auxiliary image'
+    """
+    return SHOWN_NAMES.get(row, re.sub("^ceiling: ", "reference: ", row))
+
+
 def row_label(row: str) -> str:
     """The name of a table's row as a figure prints it; a name of no known form keeps its words.
 
@@ -102,7 +117,8 @@ def row_label(row: str) -> str:
         >>> row_label("None/no-dropout")
         'no activation, no dropout'
     """
-    for kind in ("baseline: ", "ceiling: "):
+    row = shown_name(row)
+    for kind in ("baseline: ", "reference: "):
         if row.startswith(kind):
             rest = row.removeprefix(kind)
             return kind + (row_label(rest) if rest.startswith("M_I") else rest)

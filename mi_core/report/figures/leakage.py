@@ -21,6 +21,7 @@ KIND_LOOKS = {
     "baseline": (PALETTE[6], MARKERS[6]),
     "ceiling": (PALETTE[2], MARKERS[2]),
 }
+KIND_WORDS = {"ceiling": "reference"}  # as in names of rows
 AXIS_LABELS = MEASURES | {"auc": "re-identification (AUC)"}
 LINE_HEIGHT = 0.15  # inches from one name of the list to the next
 LIST_LEFT = 0.25  # inches from the axes to the markers of the list
@@ -66,7 +67,7 @@ def leakage_scatter(points: pd.DataFrame, x: str = "ssim", y: str = "auc", *, ch
         of_kind = rows[rows["kind"] == kind]
         if len(of_kind):
             look = {"marker": marker, "color": color, "edgecolor": "white", "linewidth": 0.6, "zorder": 4}
-            axes.scatter(of_kind["x"], of_kind["y"], s=52, label=kind, **look)
+            axes.scatter(of_kind["x"], of_kind["y"], s=52, label=KIND_WORDS.get(kind, kind), **look)
     few = points[by_row["row"].transform("size").between(2, FEW_REPLICATES)]
     if len(few):
         colors = [KIND_LOOKS[kind][0] for kind in few["kind"]]

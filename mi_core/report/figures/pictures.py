@@ -96,7 +96,7 @@ def strip(
 def with_label_only(rows: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
     """Rows for ``strip`` with what needs no attack below them: one fixed image for each predicted class."""
     labels = rows if isinstance(rows, Mapping) else {row: row_label(row) for row in rows}
-    return {**labels, "baseline: SSIM-optimal class image": "label only"}
+    return {**labels, "baseline: SSIM-optimal class image": "label alone"}
 
 
 def _picture(pixels: bytes) -> np.ndarray:
