@@ -154,11 +154,11 @@ def test_replicate_means_average_images_then_seeds(tmp_path: Path) -> None:
 
 
 def test_only_the_thesis_s_sizes_and_choices_are_its_scale(tmp_path: Path) -> None:
-    def at_scale(profile: str, **changes: object) -> bool:
-        return open_results(profile, changes, store=tmp_path).at_paper_scale("table4")
+    def at_scale(profile: str, experiment: str = "table4", **changes: object) -> bool:
+        return open_results(profile, changes, store=tmp_path).at_paper_scale(experiment)
 
     assert at_scale("paper") and at_scale("paper", seed=3, replicates=3, device="cpu", precision="float32")
-    assert not at_scale("standard")
+    assert not at_scale("standard") and at_scale("standard", "table2") and not at_scale("quick", "table2")
     assert not at_scale("paper", steps=50) and not at_scale("paper", update="gradient_descent")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from mi_core.errors import UserError
-from mi_core.study.experiments import EXPERIMENTS, OF_FIRST_REPLICATE, replicates
+from mi_core.study.experiments import EXPERIMENTS, OF_FIRST_REPLICATE, Replicate, replicates
 from mi_core.study.graph import Runner, Task
 from mi_core.study.leakage import MEASURES, row_means
 from mi_core.study.locations import open_store, published_folder
@@ -143,10 +143,14 @@ class Results:
         return self._means[number]
 
     def at_paper_scale(self, experiment: str) -> bool:
-        """Whether an experiment's frame has the thesis's sizes and choices; seed and hardware may differ."""
-        allowed = {"seed", "replicates", "device", "precision"}
-        changes = _changes(PROFILES["paper"], self.sizes(experiment))
-        return self.profile(experiment) == "paper" and not changes.keys() - allowed
+        """Whether a frame is what the profile "paper" computes for it, seed and hardware aside.
+
+        A smaller profile has the thesis's sizes where it saves nothing, such as Table 2 of "standard".
+        """
+        study = self.sizes(experiment)
+        paper = PROFILES["paper"].model_copy(update={"seed": study.seed, "precision": study.precision})
+        one, other = (publishable(Replicate(each, 0))[experiment].key for each in (study, paper))
+        return one == other
 
     def note(self, experiment: str) -> str:
         """One sentence on the scale of an experiment's frame, and why it is superseded if it is."""
@@ -164,7 +168,7 @@ class Results:
         text += f", {count}{of_all} replicate{'s' if max(count, planned) > 1 else ''}"
         if reduced := _reduced(study, experiment):
             text += "; " + ", ".join(reduced)
-        if profile != "paper" or changes:
+        if not self.at_paper_scale(experiment):
             text += ": not the sizes and choices of the thesis's tables, so no verdict on its numbers"
         return text + "".join(f". Superseded: {reason}" for reason in self.superseded(experiment))
 
