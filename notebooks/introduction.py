@@ -91,7 +91,7 @@ share(reduced="" if at_scale else "; what is printed is a reduced scale", verdic
 said = "What attackers with the same access reach who align the target's outputs is not computed here"
 if results.has("ladder"):
     row = f"{pool_rows(results.sizes('ladder'))[-1]}, chosen inverse model"
-    (ssim, auc), (label_ssim, label_auc) = rows_of(results).groupby("row")[["ssim", "auc"]].mean().loc[[row, "label only"]].values
+    (ssim, auc), (label_ssim, label_auc) = rows_of(results).groupby("row")[["ssim", "auc"]].mean().loc[[row, "label alone"]].values
     said = f"An attacker with the same access who aligns the target's outputs reaches SSIM {ssim:.4f} and AUC {auc:.4f}, "
     said += f"the label alone {label_ssim:.4f} and {label_auc:.4f}, at {results.note('ladder').partition(':')[0]}"
 share(aligned=said)

@@ -475,7 +475,6 @@ def test_heads_refuse_what_a_frame_does_not_hold() -> None:
         ("GELU/dropout", "GELU, dropout"),
         ("black_image", "black image"),
         ("5 $", r"5 \$"),
-        ("label only", "label alone"),
         ("baseline: M_I(label)", r"baseline: $M_I(\mathrm{label})$"),
         ("ceiling: M_I(O)/own-outputs", "reference: $M_I(O)$, shadow's own outputs"),
     ],

@@ -79,7 +79,6 @@ SPLIT_LABELS = {
 START_LABELS = {"random": "random pixels", "class_instance": "class instance", "class_average": "class average"}
 PART_LABELS = {"O": "O", "A_L": "A_L", "X~": r"\tilde{X}", "label": r"\mathrm{label}"}
 VARIANT_LABELS = {"shadow-weights": "shadow's weights", "own-outputs": "shadow's own outputs"}
-SHOWN_NAMES = {"label only": "label alone"}  # where readers see another name than the artefacts have
 HEAD_LABELS = {"dropout": "dropout", "no-dropout": "no dropout"}
 
 
@@ -103,7 +102,7 @@ def shown_name(row: str) -> str:
         >>> shown_name("ceiling: nearest auxiliary image")
         'reference: nearest auxiliary image'
     """
-    return SHOWN_NAMES.get(row, re.sub("^ceiling: ", "reference: ", row))
+    return re.sub("^ceiling: ", "reference: ", row)
 
 
 def row_label(row: str) -> str:

@@ -142,9 +142,8 @@ def in_words(frame: pd.DataFrame) -> str:
         f"undecided; of {numbers.sum()} printed numbers {match} match, {miss} do not, {wide} vary too much here to "
         f"tell, {numbers.sum() - match - miss - wide} are not judged"
     )
-    if match + miss == 0:
-        return said
-    return f"{said}. Were all {match + miss} correct, about {(match + miss) / 20:.0f} would miss by chance"
+    by_chance = round((match + miss) / 20)
+    return f"{said}. Were all {match + miss} correct, about {by_chance} would miss by chance" if by_chance else said
 
 
 def claim_comparisons(results: Results) -> pd.DataFrame:
