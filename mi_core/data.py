@@ -103,15 +103,20 @@ def draw_splits(
         training: raw training images (n, 28, 28) uint8 and labels (n,).
         test: raw test images and labels, likewise.
         generator: source of every draw.
-        training_per_class: images per class taken from the training file.
-        test_per_class: images per class taken from the test file.
+        training_per_class: images per class taken from the training file, at least 1.
+        test_per_class: images per class taken from the test file, at least 1.
         validation_sizes: sizes of D_T^V and D_S^V.
     Returns:
         The five splits, each in random order.
     Raises:
-        ValueError: a class has too few images, or a validation set is empty, or no test image is left.
+        ValueError: no images are asked for or a class has too few, a validation set is empty, or no test image is left.
     Source: thesis section 3.1: 10,000 / 1,320 / 10,000 / 1,340 / 1,340 images.
     """
+    if min(training_per_class, test_per_class) < 1:
+        raise ValueError(
+            "`training_per_class` and `test_per_class` must be at least 1; "
+            f"got {training_per_class} and {test_per_class}"
+        )
     drawn_training = _draw_per_class(training[1], training_per_class, generator)
     drawn_test = _draw_per_class(test[1], test_per_class, generator)
     half = len(drawn_training) // 2

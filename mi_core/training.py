@@ -43,6 +43,7 @@ class Checkpoint(Protocol):
     def save(self, state: dict[str, Tensor]) -> None: ...
 
 
+@torch.enable_grad()
 def fit(
     model: nn.Module,
     inputs: Tensor,
@@ -58,6 +59,9 @@ def fit(
     on_epoch: Callable[[], None] = lambda: None,
 ) -> History:
     """Train ``model`` in place with Adam (1e-3) on shuffled batches of 32; the last epoch is kept.
+
+    Parameters that do not require a gradient, or that the answers do not depend on, stay as they are. The model is left
+    in evaluation mode.
 
     The order of the batches and the dropout of each epoch come from streams of their own, so a training that goes on
     from a checkpoint ends with the same weights, bit for bit, as one that was never interrupted.
@@ -77,7 +81,7 @@ def fit(
     Returns:
         The losses of each epoch.
     Raises:
-        ValueError: no epochs, no data or an unknown schedule.
+        ValueError: no epochs, no data, an unknown schedule, or a model without a parameter to train.
         FloatingPointError: the loss became infinite or not a number.
     Source: thesis sections 3.1 and 3.2 (Adam, 1e-3, batch 32, 20 epochs, no early stopping).
     """
@@ -88,9 +92,12 @@ def fit(
         )
     if schedule not in SCHEDULES:
         raise ValueError(f"`schedule` must be one of {', '.join(SCHEDULES)}; got {schedule!r}")
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    if not weights:
+        raise ValueError("`model` must have a parameter that requires a gradient; it has none, or all are frozen")
+    inputs, targets = inputs.detach(), targets.detach()  # nothing is trained but the model
     device = inputs.device
     model.to(memory_format=torch.channels_last)
-    weights = list(model.parameters())
     rows = [_in_memory_order(weight) for weight in weights]
     optimiser = torch.optim.Adam(rows, lr=LEARNING_RATE, fused=True)
     history, first_epoch = _restore(model, optimiser, checkpoint)
@@ -111,7 +118,7 @@ def fit(
                 batch_loss = loss(answers.float(), targets[batch])
                 batch_loss.backward()
                 for row, weight in zip(rows, weights, strict=True):
-                    row.grad = _in_memory_order(weight.grad)
+                    row.grad = None if weight.grad is None else _in_memory_order(weight.grad)
                 optimiser.step()
                 batch_losses.append(batch_loss.detach())
         history.training.append(float(torch.stack(batch_losses).double().mean()))
@@ -123,6 +130,7 @@ def fit(
         if checkpoint is not None and epoch + 1 < epochs:
             checkpoint.save(_state(model, optimiser, history))
         on_epoch()
+    model.eval()
     return history
 
 
@@ -142,6 +150,7 @@ def predict(
         return torch.cat([model(batch).float() for batch in inputs.split(batch_size)])
 
 
+@torch.no_grad()
 def mean_batch_loss(answers: Tensor, targets: Tensor, *, loss: Loss) -> float:
     """Loss of a model's answers, the mean over batches of 32 (a smaller last one counts as much).
 

@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 
 import mi_core
 from mi_core import cli
-from mi_core.attacks import activations, baselines, gradient, inverse
+from mi_core.attacks import activations, alignment, baselines, gradient, inverse
 from mi_core.data import Split, draw_splits, resize_images
 from mi_core.defenses import label_only, round_outputs, truncate_outputs
 from mi_core.errors import UserError
 from mi_core.metrics import (
+    calibration_error,
     confusion,
     euclidean_distances,
     mse_per_image,
@@ -232,6 +233,7 @@ def test_what_cannot_be_done_is_one_sentence(nothing_is_done: None, words: list[
 # --- functions of the core -----------------------------------------------------------------------------------------
 
 COUNT, CLASSES = 12, 10
+RAW = np.zeros((90, 28, 28), np.uint8), np.arange(90) % 10
 
 
 def outputs() -> torch.Tensor:
@@ -262,8 +264,12 @@ def reconstruct(outputs: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
     return gradient.reconstruct_images(shadow, outputs, images, l2_weight=0.0, tv_weight=0.0, steps=1)
 
 
-def recover(outputs: torch.Tensor, square: torch.Tensor) -> torch.Tensor:
-    return activations.recover_activations(outputs, square, torch.zeros(10), generator=draws(), update="adam")
+def recover(
+    outputs: torch.Tensor, square: torch.Tensor, *, bias: torch.Tensor | None = None, group_size: int = 32
+) -> torch.Tensor:
+    bias = torch.zeros(10) if bias is None else bias
+    options = {"generator": draws(), "update": "adam", "group_size": group_size}
+    return activations.recover_activations(outputs, square, bias, **options)
 
 
 def start(outputs: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
@@ -299,6 +305,9 @@ CORE: dict[str, Callable[..., Any]] = {
     "euclidean_distances": lambda points: euclidean_distances(points, images()),
     "rank_within_class": lambda points: rank_within_class(points, images(), labels()),
     "rank_within_class, candidates": lambda points: rank_within_class(images(), points, labels()),
+    "align_outputs": lambda outputs, scores: alignment.align_outputs(outputs, scores),
+    "pool_outputs": lambda outputs: alignment.pool_outputs([torch.eye(CLASSES), outputs], images()),
+    "calibration_error": lambda probabilities: calibration_error(probabilities, labels()),
     "class_averages": lambda images: gradient.class_averages(auxiliary(images)),
     "class_instances": lambda images: gradient.class_instances(auxiliary(images)),
     "start_images": start,
@@ -413,6 +422,14 @@ def test_a_number_out_of_range_is_one_sentence_of_ours(tried: Callable[[], None]
         lambda: resize_images(np.zeros((0, 28, 28), np.uint8)),
         lambda: resize_images(np.zeros((3, 28, 28), np.uint8), side=0),
         lambda: draw_splits(*[(np.zeros((9, 28, 28), np.uint8), np.zeros(9, int))] * 2, generator=draws()),
+        lambda: draw_splits(RAW, RAW, generator=draws(), training_per_class=-1),
+        lambda: draw_splits(RAW, RAW, generator=draws(), training_per_class=1, test_per_class=0),
+        lambda: calibration_error(outputs().softmax(1), labels(), bins=0),
+        lambda: calibration_error(outputs().softmax(1), labels()[:3]),
+        lambda: recover(outputs(), torch.eye(CLASSES), bias=torch.zeros(CLASSES, 1)),
+        lambda: recover(outputs(), torch.eye(CLASSES), group_size=0),
+        lambda: baselines.ssim_optimal_images(auxiliary(), generator=draws(), steps=-1),
+        lambda: baselines.ssim_optimal_images(auxiliary(), generator=draws(), images_per_step=0),
         lambda: weighted_f1(torch.arange(3), torch.arange(4)),
         lambda: weighted_f1(torch.arange(0), torch.arange(0)),
         lambda: confusion(torch.arange(3), torch.arange(4)),
