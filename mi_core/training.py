@@ -9,9 +9,12 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from mi_core.checks import check_images
+from mi_core.data import CLASSES
+from mi_core.models import Classifier
 from mi_core.randomness import generator, seeded
 
-__all__ = ["SCHEDULES", "Checkpoint", "History", "fit", "mean_batch_loss", "predict"]
+__all__ = ["SCHEDULES", "Checkpoint", "History", "fit", "fit_classifier", "mean_batch_loss", "predict"]
 
 BATCH_SIZE = 32  # thesis sections 3.1 and 3.2
 LEARNING_RATE = 1e-3
@@ -132,6 +135,58 @@ def fit(
         on_epoch()
     model.eval()
     return history
+
+
+def fit_classifier(
+    images: Tensor,
+    labels: Tensor,
+    *,
+    epochs: int,
+    stream: tuple[str | int, ...],
+    activation: str = "None",
+    dropout: bool = True,
+    validation: tuple[Tensor, Tensor] | None = None,
+    precision: torch.dtype = torch.float32,
+    checkpoint: Checkpoint | None = None,
+    on_epoch: Callable[[], None] = lambda: None,
+) -> tuple[Classifier, History]:
+    """Train a target or a shadow to name the class of an image, by cross-entropy.
+
+    Args:
+        images: (n, 1, 32, 32) float in [0, 1].
+        labels: (n,) int64 in 0..9.
+        epochs, stream, validation, precision, checkpoint, on_epoch: as in ``fit``; the initial weights are drawn from
+            the stream too.
+        activation, dropout: as in ``mi_core.models.Classifier``.
+    Returns:
+        The trained classifier, in evaluation mode, and the losses of each epoch.
+    Raises:
+        ValueError: images or labels that are not as said, or as ``fit`` and ``Classifier`` do.
+    Source: thesis section 3.1.
+    """
+    check_images(images)
+    fitting = labels.shape == (len(images),) and labels.dtype == torch.int64
+    if not fitting or labels.min() < 0 or labels.max() >= CLASSES:
+        raise ValueError(
+            f"`labels` must be ({len(images)},) int64, one for each image, from 0 to {CLASSES - 1}; "
+            f"got {tuple(labels.shape)} {labels.dtype}"
+        )
+    with seeded(*stream, "initial weights"):
+        model = Classifier(activation=activation, dropout=dropout)
+    model.to(images.device)
+    history = fit(
+        model,
+        images,
+        labels,
+        loss=nn.functional.cross_entropy,
+        epochs=epochs,
+        stream=stream,
+        validation=validation,
+        precision=precision,
+        checkpoint=checkpoint,
+        on_epoch=on_epoch,
+    )
+    return model, history
 
 
 def predict(

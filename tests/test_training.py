@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from mi_core.models import Classifier
 from mi_core.randomness import generator, seeded
-from mi_core.training import SCHEDULES, History, fit, mean_batch_loss, predict
+from mi_core.training import SCHEDULES, History, fit, fit_classifier, mean_batch_loss, predict
 
 STREAM = (0, "test training")
 
@@ -260,6 +260,17 @@ def test_trainings_of_the_classifier_repeat_bit_for_bit(auxiliary):
         histories.append(fit(models[-1], auxiliary.images, auxiliary.labels, **options))
     assert histories[0] == histories[1]
     assert_same_weights(*models)
+
+
+def test_fit_classifier_is_fit_with_the_classifier_of_its_stream(auxiliary):
+    auxiliary = auxiliary.first(34)
+    options = {"epochs": 1, "stream": STREAM, "validation": (auxiliary.images[:4], auxiliary.labels[:4])}
+    with seeded(*STREAM, "initial weights"):
+        expected = Classifier(activation="ReLU", dropout=False)
+    history = fit(expected, auxiliary.images, auxiliary.labels, loss=F.cross_entropy, **options)
+    model, same = fit_classifier(auxiliary.images, auxiliary.labels, activation="ReLU", dropout=False, **options)
+    assert same == history and not model.training
+    assert_same_weights(model, expected)
 
 
 def test_training_in_mixed_precision_stays_close(toy_data):
