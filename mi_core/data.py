@@ -20,12 +20,19 @@ class Split:
     Attributes:
         images: (n, 1, 32, 32) float32 in [0, 1].
         labels: (n,) int64 in 0..9.
-        indices: (n,) int64, positions in the raw file (training or test) that the images come from.
+        indices: (n,) int64, positions in the raw file (training or test) that the images come from, where they matter.
+    Raises:
+        ValueError: not as many of one as of another.
     """
 
     images: Tensor
     labels: Tensor
-    indices: Tensor
+    indices: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        counts = [len(part) for part in (self.images, self.labels, self.indices) if part is not None]
+        if len({*counts}) != 1:
+            raise ValueError(f"a split holds as many images as labels and, if given, indices; got {counts}")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -38,7 +45,8 @@ class Split:
         """
         if not 1 <= count <= len(self):
             raise ValueError(f"`count` must be between 1 and {len(self)}, the size of the split; got {count}")
-        return Split(self.images[:count], self.labels[:count], self.indices[:count])
+        indices = None if self.indices is None else self.indices[:count]
+        return Split(self.images[:count], self.labels[:count], indices)
 
 
 @dataclass(frozen=True)
