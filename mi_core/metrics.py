@@ -109,18 +109,13 @@ def ssim_distances(images: Tensor, others: Tensor) -> Tensor:
     Raises:
         ValueError: shapes that do not fit, images that are too small, empty or not in [0, 1].
     """
-    if (
-        images.shape[1:] != others.shape[1:]
-        or images.ndim != 4
-        or images.shape[1] != 1
-        or min(images.shape[2:]) < SSIM_WINDOW
-    ):
-        raise ValueError(
-            f"`images` and `others` must be (n, 1, height, width) of at least {SSIM_WINDOW} pixels a side; "
-            f"got {tuple(images.shape)} and {tuple(others.shape)}"
-        )
     check_images(images, side=None)
     check_images(others, "others", side=None)
+    if images.shape[1:] != others.shape[1:] or min(images.shape[2:]) < SSIM_WINDOW:
+        raise ValueError(
+            f"`images` and `others` must be alike and of at least {SSIM_WINDOW} pixels a side; "
+            f"got {tuple(images.shape)} and {tuple(others.shape)}"
+        )
     images, others = images.double()[:, 0], others.double()[:, 0]
     moments, other_moments = _local_moments(images), _local_moments(others)
     lines = []

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from mi_core.attacks import alignment
 from mi_core.attacks.alignment import METHODS, align_outputs, pool_outputs, standardise_outputs
 
 BY_CLASS = ("diagonal", "covariance", "transport")
@@ -129,7 +130,8 @@ def test_a_class_that_was_never_seen_is_moved_as_all_outputs_together_are() -> N
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_gradients_are_neither_kept_nor_needed(reference: Tensor, method: str) -> None:
+def test_gradients_are_neither_kept_nor_needed(reference: Tensor, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alignment, "LEARNED_STEPS", 2)
     answered = clouds([20, 20, 20, 20], seed=6)
     asking = [rows.clone().requires_grad_(True) for rows in (answered, reference)]
     expected = align_outputs(answered, reference, method=method)

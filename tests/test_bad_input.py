@@ -36,7 +36,7 @@ from mi_core.reidentification import area_under_curve, mean_reciprocal_rank, top
 from mi_core.study.graph import Runner
 from mi_core.study.parameters import PROFILES, Protocol, Study, make_study, parameter_names
 from mi_core.study.results import results_of_notebook
-from mi_core.training import fit, mean_batch_loss, predict
+from mi_core.training import fit, fit_classifier, mean_batch_loss, predict
 
 fault = pytest.mark.fault  # (title, what it gives): a row of the table of faults, see ``conftest``
 SENTENCE = "one sentence"
@@ -213,6 +213,8 @@ def test_a_wrong_value_on_the_command_line_is_refused(
         (["run", "--profile", "smoke", "--device", "tpu"], "'tpu' is not one of"),
         (["run", "--profile", "smoke", "--store", "file"], "is a file"),
         (["chapter", "workflow", "--output", "."], "is a directory"),
+        (["chapter", "workflow", "-p", "_seed", "3"], "`_seed` is not a parameter"),
+        (["run", "--profile", "smoke", "--scheduler", "tcp://127.0.0.1:²"], "is no address of a scheduler"),
         (["chapter", "workflow", "--output", "/dev/null/out.ipynb"], "cannot write"),
         (["chapter", "workflow", "-p", "profile", "paper", "-p", "seed", "x"], "`seed`: input should be a valid"),
         (["table", "0"], "names no table"),
@@ -316,6 +318,7 @@ CORE: dict[str, Callable[..., Any]] = {
     "logits_from_probabilities": lambda probabilities: activations.logits_from_probabilities(probabilities),
     "assemble_inputs, O": lambda outputs: inverse.assemble_inputs("O", {"O": outputs}),
     "assemble_inputs, X~": lambda images: inverse.assemble_inputs("X~", {"X~": images}),
+    "fit_classifier": lambda images: fit_classifier(images, labels(), epochs=1, stream=("bad input",)),
     "fit_inverse_model": fit_inverse,
     "predict, M_I": lambda outputs: predict(InverseModel(10), outputs),
     "predict, M_T": lambda pixels: predict(Classifier(), pixels),
@@ -430,6 +433,12 @@ def test_a_number_out_of_range_is_one_sentence_of_ours(tried: Callable[[], None]
         lambda: recover(outputs(), torch.eye(CLASSES), group_size=0),
         lambda: baselines.ssim_optimal_images(auxiliary(), generator=draws(), steps=-1),
         lambda: baselines.ssim_optimal_images(auxiliary(), generator=draws(), images_per_step=0),
+        lambda: Split(images(), labels()[:3]),
+        lambda: Split(images(), labels(), torch.arange(3)),
+        lambda: fit_classifier(images(), labels()[:3], epochs=1, stream=()),
+        lambda: fit_classifier(images(), labels().float(), epochs=1, stream=()),
+        lambda: fit_classifier(images(), labels() + 9, epochs=1, stream=()),
+        lambda: fit_classifier(images(), labels() - 1, epochs=1, stream=()),
         lambda: weighted_f1(torch.arange(3), torch.arange(4)),
         lambda: weighted_f1(torch.arange(0), torch.arange(0)),
         lambda: confusion(torch.arange(3), torch.arange(4)),

@@ -226,12 +226,14 @@ def test_distances_refuse_what_does_not_fit():
     images = torch.rand(2, 1, 12, 13)
     for other in (images[:, 0], images[..., :12], images.flatten(1)):
         for distance in DISTANCES:
-            with pytest.raises(ValueError, match=r"must be .*; got \(2, 1, 12, 13\) and \(2, "):
+            with pytest.raises(ValueError, match=r"`(images|points|others)` .*must be .*; got \(2, "):
                 distance(images, other)
     with pytest.raises(ValueError, match=r"`points` and `others` must be alike; got \(2,\) and \(3,\)"):
         euclidean_distances(torch.rand(2), torch.rand(3))
-    for shape in ((3, 12, 13), (3, 1, 10, 16), (3, 1, 16, 10)):
-        with pytest.raises(ValueError, match=r"must be \(n, 1, height, width\) of at least 11 pixels a side; got"):
+    with pytest.raises(ValueError, match=r"`images` must be \(n, 1, height, width\) with n > 0; got \(3, 12, 13\)"):
+        ssim_distances(torch.rand(3, 12, 13), torch.rand(3, 12, 13))
+    for shape in ((3, 1, 10, 16), (3, 1, 16, 10)):
+        with pytest.raises(ValueError, match="must be alike and of at least 11 pixels a side; got"):
             ssim_distances(torch.rand(shape), torch.rand(shape))
 
 

@@ -7,7 +7,7 @@ only the ceiling ``nearest_auxiliary_images`` sees the true ones, and says so.
 import torch
 from torch import Tensor
 
-from mi_core.attacks.gradient import class_averages
+from mi_core.attacks.gradient import class_averages, places_of_class
 from mi_core.checks import check_images, check_outputs
 from mi_core.data import CLASSES, Split
 from mi_core.metrics import ssim_per_image
@@ -57,9 +57,7 @@ def random_class_images(outputs: Tensor, auxiliary: Split, *, generator: torch.G
     _check(outputs, auxiliary)
     chosen = []
     for label in outputs.argmax(1).tolist():
-        candidates = torch.nonzero(auxiliary.labels == label).flatten()
-        if len(candidates) == 0:
-            raise ValueError(f"the auxiliary data hold no image of class {label}; give the attacker more images")
+        candidates = places_of_class(auxiliary, label)
         chosen.append(candidates[torch.randint(len(candidates), (1,), generator=generator)])
     return auxiliary.images[torch.cat(chosen)]
 
@@ -118,7 +116,7 @@ def ssim_optimal_images(
         raise ValueError(f"`steps` and `images_per_step` must be at least 1; got {steps} and {images_per_step}")
     known = auxiliary.images.detach()
     images = class_averages(auxiliary).detach().requires_grad_(True)
-    members = [torch.nonzero(auxiliary.labels == label).flatten() for label in range(CLASSES)]
+    members = [places_of_class(auxiliary, label) for label in range(CLASSES)]
     optimiser = torch.optim.Adam([images], lr=learning_rate)
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = learning_rate * (1 - step / steps)

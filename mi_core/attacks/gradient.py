@@ -10,7 +10,15 @@ from torch import Tensor, nn
 from mi_core.checks import check_images, check_outputs
 from mi_core.data import CLASSES, SIDE, Split
 
-__all__ = ["STARTS", "class_averages", "class_instances", "draw_regularisers", "reconstruct_images", "start_images"]
+__all__ = [
+    "STARTS",
+    "class_averages",
+    "class_instances",
+    "draw_regularisers",
+    "places_of_class",
+    "reconstruct_images",
+    "start_images",
+]
 
 STARTS = ("random", "class_instance", "class_average")
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # Adam's defaults
@@ -19,16 +27,17 @@ BETAS, EPSILON = (0.9, 0.999), 1e-8  # Adam's defaults
 def class_averages(auxiliary: Split) -> Tensor:
     """Mean auxiliary image of each class, (10, 1, 32, 32). Raises ValueError where a class has no image."""
     check_images(auxiliary.images, "auxiliary.images")
-    return torch.stack([auxiliary.images[_of_class(auxiliary, label)].mean(0) for label in range(CLASSES)])
+    return torch.stack([auxiliary.images[places_of_class(auxiliary, label)].mean(0) for label in range(CLASSES)])
 
 
 def class_instances(auxiliary: Split) -> Tensor:
     """First auxiliary image of each class, (10, 1, 32, 32). Raises ValueError where a class has no image."""
     check_images(auxiliary.images, "auxiliary.images")
-    return torch.stack([auxiliary.images[_of_class(auxiliary, label)[0]] for label in range(CLASSES)])
+    return torch.stack([auxiliary.images[places_of_class(auxiliary, label)[0]] for label in range(CLASSES)])
 
 
-def _of_class(auxiliary: Split, label: int) -> Tensor:
+def places_of_class(auxiliary: Split, label: int) -> Tensor:
+    """Places (k,) of the auxiliary images of a class, in order. Raises ValueError where it has no image."""
     found = torch.nonzero(auxiliary.labels == label).flatten()
     if len(found) == 0:
         raise ValueError(f"the auxiliary data hold no image of class {label}; give the attacker more images")
