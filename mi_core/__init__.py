@@ -2,7 +2,9 @@
 
 Three floors; imports point down only:
 
-* ground floor (``data``, ``models``, ``training``, ``defenses``, ``metrics``, ``attacks``): tensors in, tensors out;
+* ground floor: tensors in, tensors out (``data``, ``models``, ``training``, ``defenses``, ``attacks``; ``metrics``,
+  ``reidentification`` and ``ladder`` for what they reveal; ``randomness``, ``checks`` and ``errors``, which all use;
+  ``reference``, the plain protocol that the rest is held against);
 * ``study``: parameters, seeds, files, caching, and the tables of the thesis;
 * ``report``: frames in, figures, tables and chapters out.
 """

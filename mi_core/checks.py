@@ -5,7 +5,7 @@ from torch import Tensor
 
 from mi_core.data import CLASSES, SIDE
 
-__all__ = ["check_images", "check_outputs"]
+__all__ = ["check_images", "check_outputs", "check_probabilities"]
 
 SLACK = 1e-3  # beyond [0, 1]: what rounding to bfloat16 can do
 
@@ -25,6 +25,18 @@ def check_outputs(outputs: Tensor, name: str = "outputs", *, classes: int | None
         )
     if not torch.isfinite(outputs).all():
         raise ValueError(f"`{name}` must be finite; some are infinite or not a number")
+
+
+def check_probabilities(probabilities: Tensor, name: str = "probabilities") -> None:
+    """Refuse what is no (n, c) float in [0, 1], n > 0; rows need not sum to 1.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    check_outputs(probabilities, name, classes=None)
+    low, high = probabilities.detach().aminmax()
+    if low < 0 or high > 1:
+        raise ValueError(f"`{name}` must lie in [0, 1]; got {float(low):.3g} to {float(high):.3g}")
 
 
 def check_images(images: Tensor, name: str = "images", *, side: int | None = SIDE) -> None:

@@ -18,7 +18,7 @@ from mi_core.study.graph import Runner, Task, all_tasks
 from mi_core.study.locations import data_folder, open_store, published_folder
 from mi_core.study.manifest import publish as publish_profile
 from mi_core.study.manifest import publishable
-from mi_core.study.parameters import PROFILES, Protocol, Study
+from mi_core.study.parameters import PROFILES, Protocol, Study, check_names
 from mi_core.study.results import (
     OWN_TABLES,
     PUBLISHED,
@@ -60,6 +60,7 @@ def _changes(parameters: tuple[tuple[str, str], ...], **given: Any) -> dict[str,
 def _for_notebooks(parameters: tuple[tuple[str, str], ...], store: Path | None) -> dict[str, Any]:
     """What papermill sets, refused here if the notebook would refuse it; its kernel inherits the store."""
     changes = _changes(parameters)
+    check_names([*changes])
     results_of_notebook(changes)
     if store is not None:
         os.environ["MI_CORE_STORE"] = str(store.resolve())

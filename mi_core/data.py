@@ -20,12 +20,19 @@ class Split:
     Attributes:
         images: (n, 1, 32, 32) float32 in [0, 1].
         labels: (n,) int64 in 0..9.
-        indices: (n,) int64, positions in the raw file (training or test) that the images come from.
+        indices: (n,) int64, positions in the raw file (training or test) that the images come from, where they matter.
+    Raises:
+        ValueError: not as many of one as of another.
     """
 
     images: Tensor
     labels: Tensor
-    indices: Tensor
+    indices: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        counts = [len(part) for part in (self.images, self.labels, self.indices) if part is not None]
+        if len({*counts}) != 1:
+            raise ValueError(f"a split holds as many images as labels and, if given, indices; got {counts}")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -38,7 +45,8 @@ class Split:
         """
         if not 1 <= count <= len(self):
             raise ValueError(f"`count` must be between 1 and {len(self)}, the size of the split; got {count}")
-        return Split(self.images[:count], self.labels[:count], self.indices[:count])
+        indices = None if self.indices is None else self.indices[:count]
+        return Split(self.images[:count], self.labels[:count], indices)
 
 
 @dataclass(frozen=True)
@@ -103,15 +111,20 @@ def draw_splits(
         training: raw training images (n, 28, 28) uint8 and labels (n,).
         test: raw test images and labels, likewise.
         generator: source of every draw.
-        training_per_class: images per class taken from the training file.
-        test_per_class: images per class taken from the test file.
+        training_per_class: images per class taken from the training file, at least 1.
+        test_per_class: images per class taken from the test file, at least 1.
         validation_sizes: sizes of D_T^V and D_S^V.
     Returns:
         The five splits, each in random order.
     Raises:
-        ValueError: a class has too few images, or a validation set is empty, or no test image is left.
+        ValueError: no images are asked for or a class has too few, a validation set is empty, or no test image is left.
     Source: thesis section 3.1: 10,000 / 1,320 / 10,000 / 1,340 / 1,340 images.
     """
+    if min(training_per_class, test_per_class) < 1:
+        raise ValueError(
+            "`training_per_class` and `test_per_class` must be at least 1; "
+            f"got {training_per_class} and {test_per_class}"
+        )
     drawn_training = _draw_per_class(training[1], training_per_class, generator)
     drawn_test = _draw_per_class(test[1], test_per_class, generator)
     half = len(drawn_training) // 2

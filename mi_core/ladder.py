@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 import pandas as pd
 from torch import Tensor
 
-from mi_core.attacks.alignment import align_outputs, pool_outputs
+from mi_core.attacks.alignment import METHODS, align_outputs, pool_outputs
 from mi_core.attacks.baselines import class_average_images
 from mi_core.attacks.inverse import fit_inverse_model
 from mi_core.data import Split
@@ -52,14 +52,15 @@ def measure_ladder(
         query: asks the classifier under test; called once a budget, with so many auxiliary images.
         budgets: numbers of queries, each at most as many as there are auxiliary images.
         method: of alignment, one of ``mi_core.attacks.alignment.METHODS``.
-        epochs: of each inverse model, over what all shadows of its pool say.
+        epochs: of each inverse model, at least 1, over what all shadows of its pool say.
         seed: of every random draw of the inverse models.
     Returns:
         One line a row, with the attacker's access (shadows, queries) and means over images of ssim, mse, gain (SSIM
         over the class average's), top1_of_100 and auc; images of classes that have too few of them are left out of
         the last two, which are NaN where none remains.
     Raises:
-        ValueError: no shadow, budgets without a way to query or out of range, or lengths that do not fit.
+        ValueError: no shadow, no epochs, an unknown method, budgets without a way to query or out of range, or lengths
+            that do not fit.
     """
     if len(target_outputs) != len(truth):
         raise ValueError(f"`target_outputs` must be as many as `truth`, {len(truth)}; got {len(target_outputs)}")
@@ -67,6 +68,10 @@ def measure_ladder(
         raise ValueError(
             f"`shadows` must be at least 1, and `budgets` between 1 and {len(auxiliary)}, the number of auxiliary "
             f"images, with a way to `query`; got {shadows} and {list(budgets)}"
+        )
+    if method not in METHODS or epochs < 1:
+        raise ValueError(
+            f"`method` must be one of {', '.join(METHODS)} and `epochs` at least 1; got {method!r} and {epochs}"
         )
     attacks = _attacks(fit_shadow, target_outputs, auxiliary, shadows, query, budgets, method, epochs, seed)
     rows = [{**access, **_scores(images, truth)} for access, images in attacks]
@@ -88,7 +93,7 @@ def _attacks(
 ) -> Iterator[tuple[dict[str, str | int], Tensor]]:
     """Access and reconstructions of every row. Gets outputs of the classifier under test, never what they are of."""
     yield _access("class average"), class_average_images(attacked, auxiliary)
-    pool = [fit_shadow(0)(auxiliary.images)]
+    pool = [fit_shadow(0)(auxiliary.images).detach()]
     reference = pool[0]
 
     def inverse_model(parts: list[Tensor]) -> InverseModel:

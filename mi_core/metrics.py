@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mi_core.checks import check_images
+from mi_core.checks import check_images, check_probabilities
 from mi_core.data import CLASSES
 
 __all__ = [
@@ -72,6 +72,7 @@ def mse_per_image(images: Tensor, reconstructions: Tensor) -> Tensor:
     return (images - reconstructions).square().flatten(1).mean(1)
 
 
+@torch.no_grad()
 def euclidean_distances(points: Tensor, others: Tensor) -> Tensor:
     """Euclidean distance of each point to each other one, in float64.
 
@@ -94,6 +95,7 @@ def euclidean_distances(points: Tensor, others: Tensor) -> Tensor:
     )
 
 
+@torch.no_grad()
 def ssim_distances(images: Tensor, others: Tensor) -> Tensor:
     """1 - SSIM of each image with each other one, as ``ssim_per_image`` gives it for a pair, in float64.
 
@@ -107,18 +109,13 @@ def ssim_distances(images: Tensor, others: Tensor) -> Tensor:
     Raises:
         ValueError: shapes that do not fit, images that are too small, empty or not in [0, 1].
     """
-    if (
-        images.shape[1:] != others.shape[1:]
-        or images.ndim != 4
-        or images.shape[1] != 1
-        or min(images.shape[2:]) < SSIM_WINDOW
-    ):
-        raise ValueError(
-            f"`images` and `others` must be (n, 1, height, width) of at least {SSIM_WINDOW} pixels a side; "
-            f"got {tuple(images.shape)} and {tuple(others.shape)}"
-        )
     check_images(images, side=None)
     check_images(others, "others", side=None)
+    if images.shape[1:] != others.shape[1:] or min(images.shape[2:]) < SSIM_WINDOW:
+        raise ValueError(
+            f"`images` and `others` must be alike and of at least {SSIM_WINDOW} pixels a side; "
+            f"got {tuple(images.shape)} and {tuple(others.shape)}"
+        )
     images, others = images.double()[:, 0], others.double()[:, 0]
     moments, other_moments = _local_moments(images), _local_moments(others)
     lines = []
@@ -158,6 +155,7 @@ def _windowed(images: Tensor) -> Tensor:
 
 
 @cache
+@torch.inference_mode(False)  # it is kept, and a training may ask for it next
 def _window_matrix(side: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     """The matrix (side - 10, side) that takes the window's weighted mean at every place of a line."""
     places = torch.arange(SSIM_WINDOW, dtype=dtype, device=device) - SSIM_WINDOW // 2
@@ -188,6 +186,7 @@ class Ranks:
     false_positives: Tensor
 
 
+@torch.no_grad()
 def rank_within_class(
     reconstructions: Tensor,
     candidates: Tensor,
@@ -264,19 +263,20 @@ def calibration_error(probabilities: Tensor, labels: Tensor, *, bins: int = 15) 
     Args:
         probabilities: (n, c) in [0, 1]; the largest of a row is its confidence.
         labels: (n,) int64, true classes.
-        bins: of the confidence.
+        bins: of the confidence, at least 1.
     Returns:
         The mean over images of the distance between mean confidence and accuracy of an image's bin, in [0, 1].
     Raises:
-        ValueError: lengths that do not fit, or no images.
+        ValueError: lengths that do not fit, no images, no bins, or what are no probabilities.
     Source: Guo et al. 2017, with 15 bins.
     """
-    if probabilities.ndim != 2 or len(probabilities) != len(labels) or len(labels) == 0:
+    check_probabilities(probabilities)
+    if labels.shape != (len(probabilities),) or bins < 1:
         raise ValueError(
-            "`probabilities` must be (n, c), as many as `labels`, with n > 0; "
-            f"got {tuple(probabilities.shape)} and {len(labels)} labels"
+            f"`labels` must be ({len(probabilities)},), as many as `probabilities`, and `bins` at least 1; "
+            f"got {tuple(labels.shape)} and {bins}"
         )
-    confidence, predicted = probabilities.double().max(1)
+    confidence, predicted = probabilities.detach().double().max(1)
     excess = confidence - (predicted == labels).double()
     places = (confidence * bins).long().clamp(max=bins - 1)
     sums = torch.zeros(bins, dtype=torch.float64).index_add_(0, places, excess)

@@ -9,9 +9,12 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from mi_core.checks import check_images
+from mi_core.data import CLASSES
+from mi_core.models import Classifier
 from mi_core.randomness import generator, seeded
 
-__all__ = ["SCHEDULES", "Checkpoint", "History", "fit", "mean_batch_loss", "predict"]
+__all__ = ["SCHEDULES", "Checkpoint", "History", "fit", "fit_classifier", "mean_batch_loss", "predict"]
 
 BATCH_SIZE = 32  # thesis sections 3.1 and 3.2
 LEARNING_RATE = 1e-3
@@ -43,6 +46,7 @@ class Checkpoint(Protocol):
     def save(self, state: dict[str, Tensor]) -> None: ...
 
 
+@torch.enable_grad()
 def fit(
     model: nn.Module,
     inputs: Tensor,
@@ -58,6 +62,9 @@ def fit(
     on_epoch: Callable[[], None] = lambda: None,
 ) -> History:
     """Train ``model`` in place with Adam (1e-3) on shuffled batches of 32; the last epoch is kept.
+
+    Parameters that do not require a gradient, or that the answers do not depend on, stay as they are. The model is left
+    in evaluation mode.
 
     The order of the batches and the dropout of each epoch come from streams of their own, so a training that goes on
     from a checkpoint ends with the same weights, bit for bit, as one that was never interrupted.
@@ -77,7 +84,7 @@ def fit(
     Returns:
         The losses of each epoch.
     Raises:
-        ValueError: no epochs, no data or an unknown schedule.
+        ValueError: no epochs, no data, an unknown schedule, or a model without a parameter to train.
         FloatingPointError: the loss became infinite or not a number.
     Source: thesis sections 3.1 and 3.2 (Adam, 1e-3, batch 32, 20 epochs, no early stopping).
     """
@@ -88,9 +95,12 @@ def fit(
         )
     if schedule not in SCHEDULES:
         raise ValueError(f"`schedule` must be one of {', '.join(SCHEDULES)}; got {schedule!r}")
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    if not weights:
+        raise ValueError("`model` must have a parameter that requires a gradient; it has none, or all are frozen")
+    inputs, targets = inputs.detach(), targets.detach()  # nothing is trained but the model
     device = inputs.device
     model.to(memory_format=torch.channels_last)
-    weights = list(model.parameters())
     rows = [_in_memory_order(weight) for weight in weights]
     optimiser = torch.optim.Adam(rows, lr=LEARNING_RATE, fused=True)
     history, first_epoch = _restore(model, optimiser, checkpoint)
@@ -111,7 +121,7 @@ def fit(
                 batch_loss = loss(answers.float(), targets[batch])
                 batch_loss.backward()
                 for row, weight in zip(rows, weights, strict=True):
-                    row.grad = _in_memory_order(weight.grad)
+                    row.grad = None if weight.grad is None else _in_memory_order(weight.grad)
                 optimiser.step()
                 batch_losses.append(batch_loss.detach())
         history.training.append(float(torch.stack(batch_losses).double().mean()))
@@ -123,7 +133,60 @@ def fit(
         if checkpoint is not None and epoch + 1 < epochs:
             checkpoint.save(_state(model, optimiser, history))
         on_epoch()
+    model.eval()
     return history
+
+
+def fit_classifier(
+    images: Tensor,
+    labels: Tensor,
+    *,
+    epochs: int,
+    stream: tuple[str | int, ...],
+    activation: str = "None",
+    dropout: bool = True,
+    validation: tuple[Tensor, Tensor] | None = None,
+    precision: torch.dtype = torch.float32,
+    checkpoint: Checkpoint | None = None,
+    on_epoch: Callable[[], None] = lambda: None,
+) -> tuple[Classifier, History]:
+    """Train a target or a shadow to name the class of an image, by cross-entropy.
+
+    Args:
+        images: (n, 1, 32, 32) float in [0, 1].
+        labels: (n,) int64 in 0..9.
+        epochs, stream, validation, precision, checkpoint, on_epoch: as in ``fit``; the initial weights are drawn from
+            the stream too.
+        activation, dropout: as in ``mi_core.models.Classifier``.
+    Returns:
+        The trained classifier, in evaluation mode, and the losses of each epoch.
+    Raises:
+        ValueError: images or labels that are not as said, or as ``fit`` and ``Classifier`` do.
+    Source: thesis section 3.1.
+    """
+    check_images(images)
+    fitting = labels.shape == (len(images),) and labels.dtype == torch.int64
+    if not fitting or labels.min() < 0 or labels.max() >= CLASSES:
+        raise ValueError(
+            f"`labels` must be ({len(images)},) int64, one for each image, from 0 to {CLASSES - 1}; "
+            f"got {tuple(labels.shape)} {labels.dtype}"
+        )
+    with seeded(*stream, "initial weights"):
+        model = Classifier(activation=activation, dropout=dropout)
+    model.to(images.device)
+    history = fit(
+        model,
+        images,
+        labels,
+        loss=nn.functional.cross_entropy,
+        epochs=epochs,
+        stream=stream,
+        validation=validation,
+        precision=precision,
+        checkpoint=checkpoint,
+        on_epoch=on_epoch,
+    )
+    return model, history
 
 
 def predict(
@@ -142,6 +205,7 @@ def predict(
         return torch.cat([model(batch).float() for batch in inputs.split(batch_size)])
 
 
+@torch.no_grad()
 def mean_batch_loss(answers: Tensor, targets: Tensor, *, loss: Loss) -> float:
     """Loss of a model's answers, the mean over batches of 32 (a smaller last one counts as much).
 

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from mi_core.attacks import activations as module
 from mi_core.attacks.activations import logits_from_probabilities, recover_activations
@@ -151,11 +151,26 @@ def test_an_unknown_update_is_refused(layer):
         ((2, 10), (500,), (10,)),
         ((2, 10), (10, 50), (50,)),
         ((2, 10), (10, 50), (1,)),
+        ((2, 10), (10, 50), (10, 1)),
     ],
 )
 def test_shapes_that_do_not_fit_are_refused(outputs, weight, bias):
     with pytest.raises(ValueError, match=r"`outputs` must be \(n, c\) and `weight` \(c, a\).*got"):
         recover_activations(torch.zeros(outputs), torch.ones(weight), torch.zeros(bias), generator=generator(0))
+
+
+def test_a_group_of_none_is_refused(layer):
+    with pytest.raises(ValueError, match="`group_size` must be at least 1; got 0"):
+        recover_activations(logits(2), *layer, generator=generator(0), group_size=0)
+
+
+def test_weights_and_outputs_that_ask_for_gradients_give_activations_that_do_not(layer):
+    """As the parameters of a classifier do: the graph of thousands of steps would be kept."""
+    outputs = logits(5)
+    asking = [nn.Parameter(tensor.clone()) for tensor in (outputs, *layer)]
+    found = recover_activations(*asking, generator=generator(0))
+    assert not found.requires_grad
+    assert torch.equal(found, recover_activations(outputs, *layer, generator=generator(0)))
 
 
 def test_logits_from_probabilities_invert_softmax_up_to_the_mean_of_a_row():
@@ -176,5 +191,5 @@ def test_logits_from_probabilities_raise_zeros_to_the_floor():
     [([[0.5, 1.1]], 1e-6), ([[-0.1, 0.5]], 1e-6), ([[0.5, 0.5]], 0.0), ([[0.5, 0.5]], 1.0)],
 )
 def test_logits_from_probabilities_refuse_values_out_of_range(probabilities, floor):
-    with pytest.raises(ValueError, match=r"`probabilities` must lie in \[0, 1\] and `floor` in \(0, 1\)"):
+    with pytest.raises(ValueError, match=r"`probabilities` must lie in \[0, 1\]|`floor` must lie between 0 and 1"):
         logits_from_probabilities(torch.tensor(probabilities), floor=floor)

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from mi_core.attacks import alignment
 from mi_core.attacks.alignment import METHODS, align_outputs, pool_outputs, standardise_outputs
 
 BY_CLASS = ("diagonal", "covariance", "transport")
@@ -116,6 +117,32 @@ def test_the_map_comes_from_the_outputs_that_were_seen(reference: Tensor, method
     assert torch.isfinite(moments).all()  # the third class was never seen
 
 
+def test_a_class_that_was_never_seen_is_moved_as_all_outputs_together_are() -> None:
+    reference = clouds([40, 50, 2, 45])
+    seen, attacked = clouds([40, 40, 0, 40], seed=6), clouds([3, 3, 3, 3], seed=7)
+    found = align_outputs(attacked, reference, seen=seen, prior=NO_PRIOR)
+    moments = [(rows.mean(0), rows.std(0, correction=0)) for rows in (seen, reference)]
+    overall = (attacked - moments[0][0]) / moments[0][1] * moments[1][1] + moments[1][0]
+    third = overall.argmax(1) == 2
+    assert third.any() and not torch.allclose(attacked, overall, atol=1)
+    assert torch.allclose(found[third], overall[third])
+    assert not torch.allclose(found[~third], overall[~third], atol=0.1)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_gradients_are_neither_kept_nor_needed(reference: Tensor, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alignment, "LEARNED_STEPS", 2)
+    answered = clouds([20, 20, 20, 20], seed=6)
+    asking = [rows.clone().requires_grad_(True) for rows in (answered, reference)]
+    expected = align_outputs(answered, reference, method=method)
+    for pair in (asking, [rows * 1 for rows in asking]):
+        found = align_outputs(*pair, method=method)
+        assert not found.requires_grad
+        assert torch.equal(found, expected)
+    with torch.no_grad():
+        assert torch.equal(align_outputs(answered, reference, method=method), expected)
+
+
 def test_covariance_is_the_map_that_moves_least(reference: Tensor) -> None:
     """Of all maps between two normal clouds: no rotation of the result is nearer to where the outputs were."""
     outputs = clouds([60, 60, 60, 60], seed=8)
@@ -155,3 +182,5 @@ def test_what_does_not_fit_is_refused(reference: Tensor) -> None:
         pool_outputs([reference[:7], reference], torch.zeros(7))
     with pytest.raises(ValueError, match="`parts` must be at least one tensor"):
         pool_outputs([], torch.zeros(195))
+    with pytest.raises(ValueError, match=r"`parts\[1\]` must .*, \(n, 4\) float with n > 0; got \(195, 3\)"):
+        pool_outputs([reference, reference[:, :3]], torch.zeros(195))

@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 
 import mi_core
 from mi_core import cli
-from mi_core.attacks import activations, baselines, gradient, inverse
+from mi_core.attacks import activations, alignment, baselines, gradient, inverse
 from mi_core.data import Split, draw_splits, resize_images
 from mi_core.defenses import label_only, round_outputs, truncate_outputs
 from mi_core.errors import UserError
 from mi_core.metrics import (
+    calibration_error,
     confusion,
     euclidean_distances,
     mse_per_image,
@@ -35,7 +36,7 @@ from mi_core.reidentification import area_under_curve, mean_reciprocal_rank, top
 from mi_core.study.graph import Runner
 from mi_core.study.parameters import PROFILES, Protocol, Study, make_study, parameter_names
 from mi_core.study.results import results_of_notebook
-from mi_core.training import fit, mean_batch_loss, predict
+from mi_core.training import fit, fit_classifier, mean_batch_loss, predict
 
 fault = pytest.mark.fault  # (title, what it gives): a row of the table of faults, see ``conftest``
 SENTENCE = "one sentence"
@@ -221,6 +222,8 @@ def test_a_wrong_value_on_the_command_line_is_refused(
         (["run", "--profile", "smoke", "--device", "tpu"], "'tpu' is not one of"),
         (["run", "--profile", "smoke", "--store", "file"], "is a file"),
         (["chapter", "workflow", "--output", "."], "is a directory"),
+        (["chapter", "workflow", "-p", "_seed", "3"], "`_seed` is not a parameter"),
+        (["run", "--profile", "smoke", "--scheduler", "tcp://127.0.0.1:²"], "is no address of a scheduler"),
         (["chapter", "workflow", "--output", "/dev/null/out.ipynb"], "cannot write"),
         (["chapter", "workflow", "-p", "profile", "paper", "-p", "seed", "x"], "`seed`: input should be a valid"),
         (["table", "0"], "names no table"),
@@ -241,6 +244,7 @@ def test_what_cannot_be_done_is_one_sentence(nothing_is_done: None, words: list[
 # --- functions of the core -----------------------------------------------------------------------------------------
 
 COUNT, CLASSES = 12, 10
+RAW = np.zeros((90, 28, 28), np.uint8), np.arange(90) % 10
 
 
 def outputs() -> torch.Tensor:
@@ -271,8 +275,12 @@ def reconstruct(outputs: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
     return gradient.reconstruct_images(shadow, outputs, images, l2_weight=0.0, tv_weight=0.0, steps=1)
 
 
-def recover(outputs: torch.Tensor, square: torch.Tensor) -> torch.Tensor:
-    return activations.recover_activations(outputs, square, torch.zeros(10), generator=draws(), update="adam")
+def recover(
+    outputs: torch.Tensor, square: torch.Tensor, *, bias: torch.Tensor | None = None, group_size: int = 32
+) -> torch.Tensor:
+    bias = torch.zeros(10) if bias is None else bias
+    options = {"generator": draws(), "update": "adam", "group_size": group_size}
+    return activations.recover_activations(outputs, square, bias, **options)
 
 
 def start(outputs: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
@@ -308,6 +316,9 @@ CORE: dict[str, Callable[..., Any]] = {
     "euclidean_distances": lambda points: euclidean_distances(points, images()),
     "rank_within_class": lambda points: rank_within_class(points, images(), labels()),
     "rank_within_class, candidates": lambda points: rank_within_class(images(), points, labels()),
+    "align_outputs": lambda outputs, scores: alignment.align_outputs(outputs, scores),
+    "pool_outputs": lambda outputs: alignment.pool_outputs([torch.eye(CLASSES), outputs], images()),
+    "calibration_error": lambda probabilities: calibration_error(probabilities, labels()),
     "class_averages": lambda images: gradient.class_averages(auxiliary(images)),
     "class_instances": lambda images: gradient.class_instances(auxiliary(images)),
     "start_images": start,
@@ -316,6 +327,7 @@ CORE: dict[str, Callable[..., Any]] = {
     "logits_from_probabilities": lambda probabilities: activations.logits_from_probabilities(probabilities),
     "assemble_inputs, O": lambda outputs: inverse.assemble_inputs("O", {"O": outputs}),
     "assemble_inputs, X~": lambda images: inverse.assemble_inputs("X~", {"X~": images}),
+    "fit_classifier": lambda images: fit_classifier(images, labels(), epochs=1, stream=("bad input",)),
     "fit_inverse_model": fit_inverse,
     "predict, M_I": lambda outputs: predict(InverseModel(10), outputs),
     "predict, M_T": lambda pixels: predict(Classifier(), pixels),
@@ -422,6 +434,20 @@ def test_a_number_out_of_range_is_one_sentence_of_ours(tried: Callable[[], None]
         lambda: resize_images(np.zeros((0, 28, 28), np.uint8)),
         lambda: resize_images(np.zeros((3, 28, 28), np.uint8), side=0),
         lambda: draw_splits(*[(np.zeros((9, 28, 28), np.uint8), np.zeros(9, int))] * 2, generator=draws()),
+        lambda: draw_splits(RAW, RAW, generator=draws(), training_per_class=-1),
+        lambda: draw_splits(RAW, RAW, generator=draws(), training_per_class=1, test_per_class=0),
+        lambda: calibration_error(outputs().softmax(1), labels(), bins=0),
+        lambda: calibration_error(outputs().softmax(1), labels()[:3]),
+        lambda: recover(outputs(), torch.eye(CLASSES), bias=torch.zeros(CLASSES, 1)),
+        lambda: recover(outputs(), torch.eye(CLASSES), group_size=0),
+        lambda: baselines.ssim_optimal_images(auxiliary(), generator=draws(), steps=-1),
+        lambda: baselines.ssim_optimal_images(auxiliary(), generator=draws(), images_per_step=0),
+        lambda: Split(images(), labels()[:3]),
+        lambda: Split(images(), labels(), torch.arange(3)),
+        lambda: fit_classifier(images(), labels()[:3], epochs=1, stream=()),
+        lambda: fit_classifier(images(), labels().float(), epochs=1, stream=()),
+        lambda: fit_classifier(images(), labels() + 9, epochs=1, stream=()),
+        lambda: fit_classifier(images(), labels() - 1, epochs=1, stream=()),
         lambda: weighted_f1(torch.arange(3), torch.arange(4)),
         lambda: weighted_f1(torch.arange(0), torch.arange(0)),
         lambda: confusion(torch.arange(3), torch.arange(4)),

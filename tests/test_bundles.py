@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from mi_core.errors import UserError
-from mi_core.study import manifest
+from mi_core.study import bundles, manifest
 from mi_core.study.bundles import import_bundle, write_bundle
 from mi_core.study.experiments import Replicate
 from mi_core.study.manifest import publishable, read_manifest
@@ -106,6 +106,10 @@ def name_an_unknown_experiment(entries: list[dict], members: dict[str, bytes]) -
     entries[0]["experiment"] = "table9"
 
 
+def list_profiles(entries: list[dict], members: dict[str, bytes]) -> None:
+    entries[0]["profile"] = ["paper"]
+
+
 def lose_a_member(entries: list[dict], members: dict[str, bytes]) -> None:
     del members[entries[0]["file"]]
 
@@ -122,6 +126,7 @@ def add_a_field(entries: list[dict], members: dict[str, bytes]) -> None:
         (take_another_stage, "holds a file with a wrong name"),
         (claim_another_profile, "as other code or parameters compute it"),
         (name_an_unknown_experiment, "as other code or parameters compute it"),
+        (list_profiles, "is no sound bundle of results"),
         (lose_a_member, "is no sound bundle of results"),
         (add_a_field, "is no sound bundle of results"),
     ],
@@ -136,6 +141,52 @@ def test_an_altered_bundle_is_refused_and_changes_nothing(store: Store, tmp_path
     assert sentence in str(caught.value)
     assert (tmp_path / "results" / "manifest.json").read_bytes() == before
     assert not (tmp_path / "outside.parquet").exists()
+
+
+def damage_what_is_deflated(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    start = content.index(b"manifest.json") + len("manifest.json")
+    content[start : start + 8] = b"\xff" * 8
+    path.write_bytes(content)
+
+
+def patch(path: Path, offset: int, value: int) -> None:
+    """Write a two-byte number at an offset of the first member's entry in the central directory, and of its header."""
+    content = bytearray(path.read_bytes())
+    for start in (content.index(b"PK\x01\x02") + offset, content.index(b"PK\x03\x04") + offset - 2):
+        content[start : start + 2] = value.to_bytes(2, "little")
+    path.write_bytes(content)
+
+
+def nest_deeply(path: Path) -> None:
+    with zipfile.ZipFile(path, "w") as bundle:
+        bundle.writestr("manifest.json", "[" * 200_000)
+
+
+@pytest.mark.parametrize(
+    ("compression", "change"),
+    [
+        (zipfile.ZIP_DEFLATED, damage_what_is_deflated),
+        (zipfile.ZIP_LZMA, damage_what_is_deflated),
+        (zipfile.ZIP_STORED, lambda path: patch(path, 8, 1)),  # encrypted
+        (zipfile.ZIP_STORED, lambda path: patch(path, 10, 77)),  # an unknown compression
+        (zipfile.ZIP_STORED, nest_deeply),
+    ],
+)
+def test_an_archive_that_cannot_be_read_is_refused(store: Store, tmp_path: Path, compression: int, change) -> None:
+    with zipfile.ZipFile(tmp_path / "bundle", "w", compression) as bundle:
+        bundle.writestr("manifest.json", json.dumps({"entries": []}) * 50)
+    change(tmp_path / "bundle")
+    with pytest.raises(UserError, match="is no sound bundle of results: write it again with `publish --bundle`"):
+        import_bundle(tmp_path / "bundle", tmp_path / "results")
+
+
+def test_a_list_that_would_fill_the_memory_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundles, "LARGEST", 10_000)
+    with zipfile.ZipFile(tmp_path / "bundle", "w", zipfile.ZIP_DEFLATED) as bundle:
+        bundle.writestr("manifest.json", json.dumps({"entries": []}) + " " * 10_000)
+    with pytest.raises(UserError, match=r"holds a file that is too large, manifest\.json"):
+        import_bundle(tmp_path / "bundle", tmp_path / "results")
 
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 cut off"])

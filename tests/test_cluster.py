@@ -69,7 +69,16 @@ def _connect_in_vain(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
 
-@pytest.mark.parametrize("address", ["", "nonsense", "http://127.0.0.1:80", "tcp://127.0.0.1", "127.0.0.1:port", ":1"])
+@pytest.mark.parametrize(("fixed", "threads"), [("3", 3), ("²", 1), ("", 1)])
+def test_threads_are_what_is_fixed_if_it_is_a_number(monkeypatch: pytest.MonkeyPatch, fixed: str, threads: int) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", fixed)
+    monkeypatch.setattr(cluster.os, "cpu_count", lambda: 2)
+    assert cluster._threads(2) == threads
+
+
+@pytest.mark.parametrize(
+    "address", ["", "nonsense", "http://127.0.0.1:80", "tcp://127.0.0.1", "127.0.0.1:port", ":1", "tcp://127.0.0.1:²"]
+)
 def test_what_is_no_address_is_one_sentence(address: str) -> None:
     with pytest.raises(UserError, match="is no address of a scheduler"):
         cluster.check_address(address)

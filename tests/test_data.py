@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 from torchvision.transforms import Resize
 
-from mi_core.data import CLASSES, SIDE, Splits, draw_splits, resize_images
+from mi_core.data import CLASSES, SIDE, Split, Splits, draw_splits, resize_images
 from mi_core.randomness import generator
 
 PER_CLASS_TRAINING, PER_CLASS_TEST, VALIDATION_SIZES = 9, 6, (17, 20)
@@ -124,6 +124,7 @@ def test_first_takes_the_leading_images(auxiliary):
     assert torch.equal(part.images, auxiliary.images[:5])
     assert torch.equal(part.labels, auxiliary.labels[:5])
     assert torch.equal(part.indices, auxiliary.indices[:5])
+    assert Split(auxiliary.images, auxiliary.labels).first(5).indices is None
     assert len(auxiliary.first(64)) == 64
 
 

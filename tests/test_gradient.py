@@ -28,7 +28,7 @@ def shadow() -> nn.Module:
     """A stand-in for the shadow, in double precision: it keeps Adam from magnifying rounding errors."""
     with seeded("stand-in"):
         network = nn.Sequential(nn.Flatten(), nn.Linear(1024, 12), nn.Tanh(), nn.Linear(12, 10))
-    return network.double().requires_grad_(False)
+    return network.double().requires_grad_(False).eval()
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def blind_shadow() -> nn.Module:
     network = nn.Sequential(nn.Flatten(), nn.Linear(1024, 10))
     nn.init.zeros_(network[1].weight)
     nn.init.zeros_(network[1].bias)
-    return network.requires_grad_(False)
+    return network.requires_grad_(False).eval()
 
 
 def problem(count: int, scale: float = 3.0) -> tuple[Tensor, Tensor]:
@@ -317,6 +317,37 @@ def test_total_variation_gradient_equals_autograd_with_ties():
 def test_unknown_choices_are_refused(shadow, option, message):
     with pytest.raises(ValueError, match=message):
         reconstruct_images(shadow, *problem(2), **NO_WEIGHTS, **option)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"clip_norm": -1.0}, "`clip_norm` must be above 0, or None; got -1.0"),
+        ({"clip_norm": math.nan}, "`clip_norm` must be above 0, or None; got nan"),
+        ({"l2_weight": -1.0}, "`l2_weight` and `tv_weight` must be at least 0; got -1.0 and 0.0"),
+        ({"tv_weight": math.nan}, "`l2_weight` and `tv_weight` must be at least 0; got 0.0 and nan"),
+        ({"steps": -3}, "`steps` and `group_size` must be at least 1; got -3 and 32"),
+        ({"group_size": 0}, "`steps` and `group_size` must be at least 1; got 1 and 0"),
+    ],
+)
+def test_numbers_out_of_range_are_refused(shadow, option, message):
+    with pytest.raises(ValueError, match=message):
+        reconstruct_images(shadow, *problem(2), **{**NO_WEIGHTS, "steps": 1, **option})
+
+
+def test_a_shadow_in_training_mode_is_refused_and_stays_as_it_is():
+    shadow = nn.Sequential(nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(1024, 10))
+    with pytest.raises(ValueError, match=r"`shadow` must be in evaluation mode: call its \.eval\(\)"):
+        reconstruct_images(shadow, *problem(2), **NO_WEIGHTS, steps=1)
+    assert shadow[0].running_mean.item() == 0
+
+
+def test_outputs_with_a_graph_give_images_without_one(shadow):
+    outputs, start = problem(2)
+    leaf = outputs.clone().requires_grad_(True)
+    found = reconstruct_images(shadow, leaf * 1, start, **WEIGHTS, steps=2)
+    assert torch.equal(found, reconstruct_images(shadow, outputs, start, **WEIGHTS, steps=2))
+    assert not found.requires_grad and leaf.grad is None
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mi_core.data import CLASSES, Split
 from mi_core.ladder import measure_ladder
 from mi_core.randomness import seeded
-from mi_core.training import fit, predict
+from mi_core.training import fit
 
 
 def small_classifier() -> nn.Module:
@@ -23,7 +23,7 @@ def trained(images: Tensor, labels: Tensor, *, name: str) -> Callable[[Tensor], 
     with seeded("example", name):
         model = small_classifier()
     fit(model, images, labels, loss=nn.functional.cross_entropy, epochs=5, stream=("example", name))
-    return lambda some: predict(model, some)
+    return model  # answers with the graph that they come from
 
 
 @pytest.fixture
@@ -99,5 +99,9 @@ def test_what_cannot_be_measured_is_refused(halves: tuple[Split, Split]) -> None
         measure_ladder(never, outputs, auxiliary, truth, shadows=0)
     with pytest.raises(ValueError, match=r"with a way to `query`; got 4 and \[5\]"):
         measure_ladder(never, outputs, auxiliary, truth, budgets=[5])
+    with pytest.raises(ValueError, match="`method` must be one of none, .* got 'coral' and 4"):
+        measure_ladder(never, outputs, auxiliary, truth, method="coral")
+    with pytest.raises(ValueError, match="`epochs` at least 1; got 'covariance' and 0"):
+        measure_ladder(never, outputs, auxiliary, truth, epochs=0)
     with pytest.raises(ValueError, match="`budgets` between 1 and 32"):
         measure_ladder(never, outputs, auxiliary, truth, budgets=[41], query=lambda images: outputs)

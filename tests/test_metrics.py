@@ -226,12 +226,14 @@ def test_distances_refuse_what_does_not_fit():
     images = torch.rand(2, 1, 12, 13)
     for other in (images[:, 0], images[..., :12], images.flatten(1)):
         for distance in DISTANCES:
-            with pytest.raises(ValueError, match=r"must be .*; got \(2, 1, 12, 13\) and \(2, "):
+            with pytest.raises(ValueError, match=r"`(images|points|others)` .*must be .*; got \(2, "):
                 distance(images, other)
     with pytest.raises(ValueError, match=r"`points` and `others` must be alike; got \(2,\) and \(3,\)"):
         euclidean_distances(torch.rand(2), torch.rand(3))
-    for shape in ((3, 12, 13), (3, 1, 10, 16), (3, 1, 16, 10)):
-        with pytest.raises(ValueError, match=r"must be \(n, 1, height, width\) of at least 11 pixels a side; got"):
+    with pytest.raises(ValueError, match=r"`images` must be \(n, 1, height, width\) with n > 0; got \(3, 12, 13\)"):
+        ssim_distances(torch.rand(3, 12, 13), torch.rand(3, 12, 13))
+    for shape in ((3, 1, 10, 16), (3, 1, 16, 10)):
+        with pytest.raises(ValueError, match="must be alike and of at least 11 pixels a side; got"):
             ssim_distances(torch.rand(shape), torch.rand(shape))
 
 
@@ -423,5 +425,28 @@ def test_calibration_error_by_hand_and_its_refusal():
     assert calibration_error(probabilities, labels) == pytest.approx((abs(1.6 - 1) + abs(0.7 - 1) + 0) / 4)
     assert calibration_error(torch.eye(2), torch.tensor([0, 1])) == 0
     assert calibration_error(torch.eye(2), torch.tensor([1, 0])) == 1
-    with pytest.raises(ValueError, match=r"as many as `labels`, with n > 0; got \(4, 2\) and 3 labels"):
+    with pytest.raises(ValueError, match=r"`labels` must be \(4,\), .* `bins` at least 1; got \(3,\) and 15"):
         calibration_error(probabilities, labels[:3])
+    with pytest.raises(ValueError, match=r"`bins` at least 1; got \(4,\) and 0"):
+        calibration_error(probabilities, labels, bins=0)
+    with pytest.raises(ValueError, match=r"`probabilities` must lie in \[0, 1\]; got -4 to 9"):
+        calibration_error(torch.tensor([[9.0, -4.0]]), labels[:1])
+
+
+def test_scores_in_inference_mode_leave_later_trainings_alone():
+    with torch.inference_mode():
+        images = torch.rand(2, 1, 13, 14, generator=torch.Generator().manual_seed(8))  # of a size of its own
+        ssim_per_image(images, images)
+    reconstructions = torch.full((2, 1, 13, 14), 0.5, requires_grad=True)
+    ssim_per_image(images.clone(), reconstructions).sum().backward()
+    assert reconstructions.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+def test_distances_and_ranks_keep_no_gradients(auxiliary, distance):
+    asking = auxiliary.images[:4].clone().requires_grad_(True) * 1
+    assert not distance(asking, asking).requires_grad
+    ranks = rank_within_class(
+        asking, asking, torch.zeros(4), distance=lambda one, other: torch.cdist(one.flatten(1), other.flatten(1))
+    )
+    assert not ranks.false_positives.requires_grad

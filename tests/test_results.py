@@ -236,11 +236,23 @@ def test_a_damaged_manifest_is_one_sentence(published: Path) -> None:
 def test_a_notebook_s_own_names_are_its_parameters() -> None:
     def function() -> None: ...
 
-    names = {"profile": "smoke", "seed": 3, "_i1": "seed = 3", "In": [""], "function": function, "pd": pd}
+    names = {
+        "profile": "smoke",
+        "seed": 3,
+        "_i1": "seed = 3",
+        "In": [""],
+        "Out": {},
+        "open": function,
+        "function": function,
+        "pd": pd,
+    }
     results = results_of_notebook(names)
     assert results.study.seed == 3
     with pytest.raises(UserError, match="`sede` is not a parameter; did you mean `seed`"):
         results_of_notebook({**names, "sede": 3})
+    for name, value in {"open": 3, "exit": "x", "In": "x", "Out": 3}.items():
+        with pytest.raises(UserError, match=f"`{name}` is not a parameter"):
+            results_of_notebook({"profile": "smoke", name: value})
     with pytest.raises(UserError, match="`profile` must be published or one of smoke, quick"):
         results_of_notebook({"profile": "quik"})
 

@@ -113,6 +113,28 @@ def test_two_writers_of_one_key_do_no_harm(store: Store) -> None:
     value, _ = store.load(store.find("outputs", "a" * 32))
     assert np.array_equal(value["images"], TENSORS["images"])
     assert not list(store.folder.glob("**/.writing-*"))
+    assert len(list(store.folder.glob("outputs/*"))) == 1
+
+
+@pytest.mark.parametrize("kind", [TENSORS, TABLE], ids=["tensors", "table"])
+def test_the_first_of_two_values_counts_and_the_second_writer_is_told(store: Store, kind: object) -> None:
+    first = store.save("outputs", "a" * 32, kind, {"seconds": 1.0})
+    assert store.save("outputs", "a" * 32, TENSORS, {"seconds": 2.0}) == first
+    assert list(store.folder.glob("outputs/*")) == [first]
+    assert store.load(first)[1]["seconds"] == 1.0
+    assert store.save("outputs", "b" * 32, TENSORS, {}) != first  # another key is another value
+
+
+@pytest.mark.parametrize("name", ["{key}.tmp", "{key}.abc.parquet.part", "{path}.part", "{key}.abc.parquet"])
+def test_what_else_lies_beside_artefacts_is_none(store: Store, name: str) -> None:
+    (store.folder / "outputs").mkdir(parents=True)
+    path = store.folder / "outputs" / name.format(key="a" * 32, path=f"{'a' * 32}.{'0' * 16}.parquet")
+    path.touch()
+    assert store.find("outputs", "a" * 32) is None
+    found = store.save("outputs", "a" * 32, TENSORS, {})
+    assert store.find("outputs", "a" * 32) == found
+    store.receive("outputs", "a" * 32, found.name, found.read_bytes())
+    assert path.exists()
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:

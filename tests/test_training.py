@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from mi_core.models import Classifier
 from mi_core.randomness import generator, seeded
-from mi_core.training import SCHEDULES, History, fit, mean_batch_loss, predict
+from mi_core.training import SCHEDULES, History, fit, fit_classifier, mean_batch_loss, predict
 
 STREAM = (0, "test training")
 
@@ -166,6 +166,67 @@ def test_keeping_checkpoints_does_not_change_the_training(toy_data):
     assert all(isinstance(value, Tensor) for value in checkpoint.states[0].values())
 
 
+def test_what_is_trained_on_keeps_its_gradients_and_gets_none(toy_data):
+    """Outputs straight from a classifier carry its graph, which a second batch could not go back through."""
+    inputs = toy_data[0].clone().requires_grad_(True)
+    plain, given = toy_network(), toy_network()
+    fit(plain, *toy_data, loss=F.cross_entropy, epochs=1, stream=STREAM)
+    fit(given, inputs.exp().log(), toy_data[1], loss=F.cross_entropy, epochs=1, stream=STREAM)
+    assert inputs.grad is None
+    targets = torch.zeros(70, 3, requires_grad=True)
+    fit(given, toy_data[0], targets * 2, loss=F.mse_loss, epochs=1, stream=STREAM, validation=(toy_data[0], targets))
+    assert targets.grad is None
+
+
+def test_a_trained_model_is_left_in_evaluation_mode(toy_data):
+    network = toy_network()
+    fit(network, *toy_data, loss=F.cross_entropy, epochs=1, stream=STREAM)
+    assert not any(module.training for module in network.modules())
+
+
+def test_a_model_is_trained_where_gradients_are_switched_off(toy_data):
+    plain, within = toy_network(), toy_network()
+    fit(plain, *toy_data, loss=F.cross_entropy, epochs=1, stream=STREAM)
+    with torch.no_grad():
+        fit(within, *toy_data, loss=F.cross_entropy, epochs=1, stream=STREAM)
+    assert_same_weights(plain, within)
+
+
+class WithUnused(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused, self.used = nn.Linear(2, 2), toy_network()
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.used(images)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_frozen_and_unused_parameters_stay_and_the_others_learn_as_without_them(toy_data, frozen):
+    whole, alone = WithUnused(), toy_network()
+    whole.unused.requires_grad_(not frozen)
+    whole.used[0].requires_grad_(not frozen)
+    alone[0].requires_grad_(not frozen)
+    before = [parameter.clone() for parameter in (*whole.unused.parameters(), *whole.used[0].parameters())]
+    checkpoint = KeptInMemory()
+    named = {"loss": F.cross_entropy, "epochs": 2, "stream": STREAM}
+    with pytest.raises(Interrupted):
+        fit(whole, *toy_data, **named, checkpoint=checkpoint, on_epoch=interrupt_after(1))
+    fit(whole, *toy_data, **named, checkpoint=checkpoint)
+    fit(alone, *toy_data, **named)
+    assert_same_weights(alone, whole.used)
+    same = [
+        torch.equal(*pair)
+        for pair in zip(before, (*whole.unused.parameters(), *whole.used[0].parameters()), strict=True)
+    ]
+    assert same == [True, True, frozen, frozen]
+
+
+def test_a_model_with_nothing_to_train_is_refused(toy_data):
+    with pytest.raises(ValueError, match="`model` must have a parameter that requires a gradient"):
+        fit(toy_network().requires_grad_(False), *toy_data, loss=F.cross_entropy, epochs=1, stream=STREAM)
+
+
 def test_training_leaves_the_global_random_stream_alone(toy_data):
     network = toy_network()
     before = torch.get_rng_state()
@@ -199,6 +260,17 @@ def test_trainings_of_the_classifier_repeat_bit_for_bit(auxiliary):
         histories.append(fit(models[-1], auxiliary.images, auxiliary.labels, **options))
     assert histories[0] == histories[1]
     assert_same_weights(*models)
+
+
+def test_fit_classifier_is_fit_with_the_classifier_of_its_stream(auxiliary):
+    auxiliary = auxiliary.first(34)
+    options = {"epochs": 1, "stream": STREAM, "validation": (auxiliary.images[:4], auxiliary.labels[:4])}
+    with seeded(*STREAM, "initial weights"):
+        expected = Classifier(activation="ReLU", dropout=False)
+    history = fit(expected, auxiliary.images, auxiliary.labels, loss=F.cross_entropy, **options)
+    model, same = fit_classifier(auxiliary.images, auxiliary.labels, activation="ReLU", dropout=False, **options)
+    assert same == history and not model.training
+    assert_same_weights(model, expected)
 
 
 def test_training_in_mixed_precision_stays_close(toy_data):

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from mi_core.checks import check_outputs
+from mi_core.checks import check_probabilities
 
 __all__ = ["logits_from_probabilities", "recover_activations"]
 
@@ -11,6 +11,7 @@ STOP_LOSS = 1.5  # mean squared error of a batch at which the thesis stops
 MOST_STEPS = 20_000
 
 
+@torch.no_grad()
 def recover_activations(
     outputs: Tensor,
     weight: Tensor,
@@ -34,11 +35,11 @@ def recover_activations(
         generator: draws the start noise.
         update: "gradient_descent" (thesis text: on each image's own mean over the outputs) or "adam" (its code).
         learning_rate: step size.
-        group_size: images that stop together.
+        group_size: images that stop together, at least 1.
     Returns:
         (n, a) float32.
     Raises:
-        ValueError: unknown ``update`` or shapes that do not fit.
+        ValueError: unknown ``update``, shapes that do not fit, or a group size below 1.
         RuntimeError: a group's loss stays above 1.5 for 20,000 steps.
         FloatingPointError: a loss became infinite or not a number.
     Source: thesis section 3.3; its released notebook.
@@ -47,10 +48,13 @@ def recover_activations(
         raise ValueError(f"`update` must be 'adam' or 'gradient_descent'; got {update!r}")
     given = (outputs, weight, bias)
     shapes = [tuple(tensor.shape) for tensor in given]
-    if outputs.ndim != 2 or weight.ndim != 2 or not outputs.shape[1] == len(weight) == bias.numel() or not len(outputs):
+    fitting = outputs.ndim == weight.ndim == 2 and outputs.shape[1:] == bias.shape == weight.shape[:1]
+    if not fitting or len(outputs) == 0:
         raise ValueError(f"`outputs` must be (n, c) and `weight` (c, a), `bias` (c,), n > 0; got {shapes}")
     if not all(tensor.is_floating_point() for tensor in given):
         raise ValueError(f"`outputs`, `weight` and `bias` must be float; got {[tensor.dtype for tensor in given]}")
+    if group_size < 1:
+        raise ValueError(f"`group_size` must be at least 1; got {group_size}")
     targets, weight, bias = outputs.double(), weight.double(), bias.double()
     noise = torch.randn(len(outputs), weight.shape[1], generator=generator, dtype=torch.float64)
     activations = noise.to(outputs.device)
@@ -80,6 +84,7 @@ def recover_activations(
     )
 
 
+@torch.no_grad()
 def logits_from_probabilities(probabilities: Tensor, *, floor: float = 1e-6) -> Tensor:
     """Logits that give these probabilities, centred to mean 0 per row (softmax forgets a constant per row).
 
@@ -91,8 +96,8 @@ def logits_from_probabilities(probabilities: Tensor, *, floor: float = 1e-6) -> 
     Raises:
         ValueError: a value outside [0, 1], or a floor outside (0, 1).
     """
-    check_outputs(probabilities, "probabilities", classes=None)
-    if not 0 < floor < 1 or not ((probabilities >= 0) & (probabilities <= 1)).all():
-        raise ValueError("`probabilities` must lie in [0, 1] and `floor` in (0, 1)")
+    check_probabilities(probabilities)
+    if not 0 < floor < 1:
+        raise ValueError(f"`floor` must lie between 0 and 1; got {floor}")
     logarithms = probabilities.clamp(min=floor).log()
     return logarithms - logarithms.mean(1, keepdim=True)

@@ -49,7 +49,7 @@ def align_outputs(
 
     The last four begin with the means and standard deviations of all outputs together; predicted classes are those
     after that. Moments of n outputs are weighed against the reference's, which count for ``prior`` outputs: few outputs
-    move little, and a class that was never seen is left as it is.
+    move little, and outputs of a class that was never seen are moved as all outputs together are, no further.
 
     Args:
         outputs: (n, c) float, of the classifier under attack.
@@ -68,8 +68,8 @@ def align_outputs(
     seen = outputs if seen is None else seen
     _check(outputs, reference, seen, method, prior)
     if method == "none":
-        return outputs.clone()
-    given, fitted, known = outputs.double(), seen.double(), reference.double()
+        return outputs.detach().clone()
+    given, fitted, known = (rows.detach().double() for rows in (outputs, seen, reference))
     if method == "standardised":
         centre, spread = known.mean(1).mean(), known.std(1).mean()
         return (standardise_outputs(given) * spread + centre).to(outputs.dtype)
@@ -86,6 +86,7 @@ def align_outputs(
     return aligned.to(outputs.dtype)
 
 
+@torch.no_grad()
 def standardise_outputs(outputs: Tensor) -> Tensor:
     """Each output vector minus its mean over its numbers, divided by their standard deviation; (n, c) as given."""
     return (outputs - outputs.mean(1, keepdim=True)) / outputs.std(1, keepdim=True).clamp_min(1e-12)
@@ -100,14 +101,16 @@ def pool_outputs(parts: list[Tensor], images: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         All outputs (m, c) and the images that they belong to (m, ...), with m the sum of the n_i.
     Raises:
-        ValueError: no outputs, or more outputs than images.
+        ValueError: no outputs, more outputs than images, or outputs of unlike widths.
     """
     if not parts or any(len(part) > len(images) for part in parts):
         raise ValueError(
             f"`parts` must be at least one tensor of at most as many outputs as `images`, {len(images)}; "
             f"got {[len(part) for part in parts]}"
         )
-    return torch.cat(parts), torch.cat([images[: len(part)] for part in parts])
+    for number, part in enumerate(parts):
+        check_outputs(part, f"parts[{number}]", classes=parts[0].shape[1] if number else None)
+    return torch.cat(parts).detach(), torch.cat([images[: len(part)] for part in parts])
 
 
 def _variance(rows: Tensor) -> Tensor:
@@ -161,6 +164,7 @@ def _assignment_map(fitted: Tensor, known: Tensor, weight: float) -> Map:
     return lambda rows: rows + weight * moves[torch.cdist(rows, fitted[assigned]).argmin(1)]
 
 
+@torch.enable_grad()
 def _learned_map(fitted: Tensor, known: Tensor, prior: float) -> Map:
     """A residual network under which the fitted outputs of each class are distributed like the known ones."""
     count = known.shape[1]

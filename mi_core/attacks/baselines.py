@@ -7,7 +7,7 @@ only the ceiling ``nearest_auxiliary_images`` sees the true ones, and says so.
 import torch
 from torch import Tensor
 
-from mi_core.attacks.gradient import class_averages
+from mi_core.attacks.gradient import class_averages, places_of_class
 from mi_core.checks import check_images, check_outputs
 from mi_core.data import CLASSES, Split
 from mi_core.metrics import ssim_per_image
@@ -57,9 +57,7 @@ def random_class_images(outputs: Tensor, auxiliary: Split, *, generator: torch.G
     _check(outputs, auxiliary)
     chosen = []
     for label in outputs.argmax(1).tolist():
-        candidates = torch.nonzero(auxiliary.labels == label).flatten()
-        if len(candidates) == 0:
-            raise ValueError(f"the auxiliary data hold no image of class {label}; give the attacker more images")
+        candidates = places_of_class(auxiliary, label)
         chosen.append(candidates[torch.randint(len(candidates), (1,), generator=generator)])
     return auxiliary.images[torch.cat(chosen)]
 
@@ -89,6 +87,7 @@ def shuffled_within_class(predicted: Tensor, *, generator: torch.Generator) -> T
     return donors
 
 
+@torch.enable_grad()
 def ssim_optimal_images(
     auxiliary: Split,
     *,
@@ -105,22 +104,25 @@ def ssim_optimal_images(
     Args:
         auxiliary: the attacker's images, D_S^T.
         generator: draws the images of each step.
-        steps: of the ascent.
-        images_per_step: auxiliary images of each class that a step looks at.
+        steps: of the ascent, at least 1.
+        images_per_step: auxiliary images of each class that a step looks at, at least 1.
         learning_rate: at the first step.
     Returns:
         (10, 1, 32, 32) in [0, 1]; index it with the predicted class.
     Raises:
-        ValueError: a class has no auxiliary image.
+        ValueError: a class has no auxiliary image, or a number is out of range.
     """
-    images = class_averages(auxiliary).requires_grad_(True)
-    members = [torch.nonzero(auxiliary.labels == label).flatten() for label in range(CLASSES)]
+    if steps < 1 or images_per_step < 1:
+        raise ValueError(f"`steps` and `images_per_step` must be at least 1; got {steps} and {images_per_step}")
+    known = auxiliary.images.detach()
+    images = class_averages(auxiliary).detach().requires_grad_(True)
+    members = [places_of_class(auxiliary, label) for label in range(CLASSES)]
     optimiser = torch.optim.Adam([images], lr=learning_rate)
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = learning_rate * (1 - step / steps)
         drawn = torch.cat([of[torch.randint(len(of), (images_per_step,), generator=generator)] for of in members])
         optimiser.zero_grad()
-        loss = -ssim_per_image(auxiliary.images[drawn], images.repeat_interleave(images_per_step, 0)).mean()
+        loss = -ssim_per_image(known[drawn], images.repeat_interleave(images_per_step, 0)).mean()
         loss.backward()
         optimiser.step()
         with torch.no_grad():

@@ -10,7 +10,15 @@ from torch import Tensor, nn
 from mi_core.checks import check_images, check_outputs
 from mi_core.data import CLASSES, SIDE, Split
 
-__all__ = ["STARTS", "class_averages", "class_instances", "draw_regularisers", "reconstruct_images", "start_images"]
+__all__ = [
+    "STARTS",
+    "class_averages",
+    "class_instances",
+    "draw_regularisers",
+    "places_of_class",
+    "reconstruct_images",
+    "start_images",
+]
 
 STARTS = ("random", "class_instance", "class_average")
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # Adam's defaults
@@ -19,16 +27,17 @@ BETAS, EPSILON = (0.9, 0.999), 1e-8  # Adam's defaults
 def class_averages(auxiliary: Split) -> Tensor:
     """Mean auxiliary image of each class, (10, 1, 32, 32). Raises ValueError where a class has no image."""
     check_images(auxiliary.images, "auxiliary.images")
-    return torch.stack([auxiliary.images[_of_class(auxiliary, label)].mean(0) for label in range(CLASSES)])
+    return torch.stack([auxiliary.images[places_of_class(auxiliary, label)].mean(0) for label in range(CLASSES)])
 
 
 def class_instances(auxiliary: Split) -> Tensor:
     """First auxiliary image of each class, (10, 1, 32, 32). Raises ValueError where a class has no image."""
     check_images(auxiliary.images, "auxiliary.images")
-    return torch.stack([auxiliary.images[_of_class(auxiliary, label)[0]] for label in range(CLASSES)])
+    return torch.stack([auxiliary.images[places_of_class(auxiliary, label)[0]] for label in range(CLASSES)])
 
 
-def _of_class(auxiliary: Split, label: int) -> Tensor:
+def places_of_class(auxiliary: Split, label: int) -> Tensor:
+    """Places (k,) of the auxiliary images of a class, in order. Raises ValueError where it has no image."""
     found = torch.nonzero(auxiliary.labels == label).flatten()
     if len(found) == 0:
         raise ValueError(f"the auxiliary data hold no image of class {label}; give the attacker more images")
@@ -93,18 +102,19 @@ def reconstruct_images(
         start: (n, 1, 32, 32) in [0, 1], where to begin.
         l2_weight: lambda_L2, at least 0.
         tv_weight: lambda_TV, at least 0.
-        steps: iterations.
+        steps: iterations, at least 1.
         data_term: "output_mse" (mean squared error over the ten outputs) or "cross_entropy" (with the arg-max).
         update: "adam" or "gradient_descent".
         learning_rate: step size.
-        clip_norm: largest norm of a group's gradient, or None.
-        group_size: images that share one objective.
+        clip_norm: largest norm of a group's gradient, above 0, or None.
+        group_size: images that share one objective, at least 1.
         probabilities: whether ``outputs`` are probabilities; then the shadow's are compared with them.
         on_step: called after each iteration.
     Returns:
         (n, 1, 32, 32) float32 in [0, 1].
     Raises:
-        ValueError: unknown ``data_term`` or ``update``, shapes that do not fit, or a group size below 1.
+        ValueError: unknown ``data_term`` or ``update``, shapes that do not fit, a number out of range, or a shadow in
+            training mode.
         FloatingPointError: an image became infinite or not a number.
     Source: thesis section 3.3, Eq. 1 and 2; PROTOCOL choices as in the thesis's released notebook by default.
     """
@@ -119,8 +129,15 @@ def reconstruct_images(
             f"got {tuple(outputs.shape)} {outputs.dtype} and {tuple(start.shape)}"
         )
     check_images(start, "start")
-    if group_size < 1:
-        raise ValueError(f"`group_size` must be at least 1; got {group_size}")
+    if shadow.training:  # its dropout would act, and its running statistics would move
+        raise ValueError("`shadow` must be in evaluation mode: call its .eval(), or use frozen_for_inference")
+    if steps < 1 or group_size < 1:
+        raise ValueError(f"`steps` and `group_size` must be at least 1; got {steps} and {group_size}")
+    if not (l2_weight >= 0 and tv_weight >= 0):
+        raise ValueError(f"`l2_weight` and `tv_weight` must be at least 0; got {l2_weight} and {tv_weight}")
+    if clip_norm is not None and not clip_norm > 0:
+        raise ValueError(f"`clip_norm` must be above 0, or None; got {clip_norm}")
+    outputs = outputs.detach()
     images = start.detach().float().clone(memory_format=torch.channels_last)
     group = torch.arange(len(images), device=images.device) // group_size
     share = 1 / torch.bincount(group).float()[group]  # 1 / |g| for every image

@@ -2,8 +2,10 @@
 
 import io
 import json
+import lzma
 import re
 import zipfile
+import zlib
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,7 +19,10 @@ __all__ = ["import_bundle", "write_bundle"]
 
 LIST = "manifest.json"
 ARTEFACT = re.compile(r"artefacts/([a-z_]+)/([0-9a-f]{32})\.([0-9a-f]{16})\.(parquet|safetensors)")
-LARGEST = 64 * 2**20  # bytes of one artefact
+LARGEST = 64 * 2**20  # bytes of one member
+UNREADABLE = (  # what a damaged, encrypted or otherwise compressed archive raises, and a list of something else
+    OSError, EOFError, LookupError, TypeError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError
+)  # fmt: skip
 UNCHANGING = (1980, 1, 1, 0, 0, 0)  # date of every member, so that equal results are equal bundles
 
 
@@ -51,12 +56,12 @@ def import_bundle(path: Path, folder: Path) -> list[Entry]:
     """
     try:
         with zipfile.ZipFile(path) as bundle:
-            entries = [Entry(**entry) for entry in json.loads(bundle.read(LIST))["entries"]]
+            entries = [Entry(**entry) for entry in json.loads(_content(bundle, LIST, path))["entries"]]
             found = [(entry, _read(bundle, entry, path)) for entry in entries]
-    except (OSError, KeyError, TypeError, ValueError, zipfile.BadZipFile):
+        for entry in entries:
+            _check_key(entry, path)
+    except UNREADABLE:
         raise UserError(f"{path} is no sound bundle of results: write it again with `publish --bundle`.") from None
-    for entry in entries:
-        _check_key(entry, path)
     return add_entries(found, folder)
 
 
@@ -64,12 +69,16 @@ def _read(bundle: zipfile.ZipFile, entry: Entry, path: Path) -> bytes:
     name = ARTEFACT.fullmatch(entry.file)
     if not name or (name[1], name[2]) != (entry.stage, entry.key):
         raise UserError(f"{path} holds a file with a wrong name, {entry.file!r}; nothing of it was imported.")
-    if bundle.getinfo(entry.file).file_size > LARGEST:
-        raise UserError(f"{path} holds a file that is too large, {entry.file}; nothing of it was imported.")
-    content = bundle.read(entry.file)
+    content = _content(bundle, entry.file, path)
     if checksum(content) != name[3]:
         raise UserError(f"{path} is damaged: {entry.file} is not what it was; nothing of it was imported.")
     return content
+
+
+def _content(bundle: zipfile.ZipFile, name: str, path: Path) -> bytes:
+    if bundle.getinfo(name).file_size > LARGEST:  # no more than this is ever unpacked
+        raise UserError(f"{path} holds a file that is too large, {name}; nothing of it was imported.")
+    return bundle.read(name)
 
 
 def _check_key(entry: Entry, path: Path) -> None:

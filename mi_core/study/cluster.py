@@ -117,7 +117,7 @@ def check_address(address: str, *, insecure: bool = False) -> None:
         UserError: it is no address, or it is neither on this machine nor TLS and ``insecure`` was not asked for.
     """
     scheme, host, port = _split_address(address)
-    if scheme not in ("", "tcp", "tls") or not host or not port.isdigit() or int(port) > 65535:
+    if scheme not in ("", "tcp", "tls") or not host or not port.isdecimal() or int(port) > 65535:
         raise UserError(f"`{address}` is no address of a scheduler; one looks like tcp://127.0.0.1:8786.")
     if not insecure and not _is_protected(address):
         raise UserError(
@@ -222,7 +222,7 @@ def _resources(device: str) -> dict[str, int]:
 def _threads(workers: int) -> int:
     """Of each worker: what the user has fixed, as for one process, or its share of the cores."""
     fixed = os.environ.get("OMP_NUM_THREADS", "")
-    return int(fixed) if fixed.isdigit() else max(1, (os.cpu_count() or 1) // workers)
+    return int(fixed) if fixed.isdecimal() else max(1, (os.cpu_count() or 1) // workers)
 
 
 def _first_line(error: Exception) -> str:

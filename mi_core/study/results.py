@@ -294,7 +294,8 @@ def _default(study: Study, name: str) -> Any:
 def results_of_notebook(namespace: Mapping[str, Any], *together: str) -> Results:
     """Results for the parameters of a notebook, from the names that its first cells have set.
 
-    Papermill sets a mistyped name as readily as a right one, so every name that is set is looked at.
+    Papermill sets a mistyped name as readily as a right one, so every name that is set is looked at, but for those of
+    the kernel itself: they begin with an underscore, or are its list ``In`` and its dictionary ``Out``.
 
     Args:
         namespace: ``globals()``, before anything but parameters and this function has been defined.
@@ -302,11 +303,13 @@ def results_of_notebook(namespace: Mapping[str, Any], *together: str) -> Results
     Raises:
         UserError: as ``open_results``.
     """
-    ours = {"In", "Out", "exit", "quit", "open"}
+    of_kernel = {"In": list, "Out": dict}
     changes = {
         name: value
         for name, value in namespace.items()
-        if not name.startswith("_") and name not in ours and isinstance(value, int | float | str | list | dict | None)
+        if not name.startswith("_")
+        and not isinstance(value, of_kernel.get(name, ()))
+        and isinstance(value, int | float | str | list | dict | None)
     }
     profile = changes.pop("profile", PUBLISHED)
     if not isinstance(profile, str) or (profile != PUBLISHED and profile not in PROFILES):

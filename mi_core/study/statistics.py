@@ -31,7 +31,7 @@ RESAMPLES_AT_ONCE = 100  # bounds memory: 8 MB an array for 10,000 images
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with an interval; ``low`` and ``high`` are NaN for fewer than ``FEWEST_REPLICATES`` values."""
+    """A mean with an interval; ``low`` and ``high`` are NaN where the function that gives it says so."""
 
     mean: float
     low: float

@@ -2,11 +2,12 @@
 
 An artefact is one file, ``<folder>/<stage>/<key>.<checksum>.<safetensors|parquet>``. It is written under a temporary
 name in the same folder, synced and renamed, so what exists is complete; the checksum in its name is that of its
-bytes, so what was altered or cut off is noticed. Two writers of one key do no harm.
+bytes, so what was altered or cut off is noticed. Of two writers of one key, the first counts.
 """
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ import re
 import socket
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +90,24 @@ def _is_alive(process: int) -> bool:
     return True
 
 
+def _artefacts(folder: Path, key: str) -> list[Path]:
+    """Files of a key by their whole names; a copy that was cut off or put aside, with another ending, is none."""
+    named = folder.glob(f"{key}.{'[0-9a-f]' * CHECKSUM_LENGTH}.*")
+    return sorted(path for path in named if path.name.count(".") == 2 and path.suffix in (".parquet", ".safetensors"))
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One writer at a time in a folder, as far as its file system has locks; a killed writer leaves none behind."""
+    with contextlib.ExitStack() as opened:
+        with contextlib.suppress(OSError):  # where the folder cannot be made, writing to it says so
+            folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(folder, os.O_RDONLY)
+            opened.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+
+
 class Store:
     """Artefacts by stage and key, in a working folder and, behind it, folders that are only read.
 
@@ -103,8 +123,7 @@ class Store:
     def find(self, stage: str, key: str, *, published: bool = True) -> Path | None:
         """The artefact's file, or None. Without ``published``, only the working folder is looked at."""
         for folder in (self.folder, *(self.published if published else ())):
-            found = sorted((folder / stage).glob(f"{key}.*"))
-            if found:
+            if found := _artefacts(folder / stage, key):
                 return found[0]
         return None
 
@@ -134,7 +153,7 @@ class Store:
         return value, metadata
 
     def save(self, stage: str, key: str, value: Value, provenance: dict[str, Any]) -> Path:
-        """Write an artefact and return its file."""
+        """Write an artefact and return its file: the one that another writer of this key has left before, if any."""
         metadata = json.dumps({**provenance, "stage": stage, "key": key}, sort_keys=True)
         if isinstance(value, pd.DataFrame):
             content, kind = _table_bytes(value, metadata), "parquet"
@@ -142,15 +161,18 @@ class Store:
             arrays = {name: np.asarray(array, order="C") for name, array in value.items()}
             content, kind = save_tensors(arrays, {"provenance": metadata}), "safetensors"
         path = self.folder / stage / f"{key}.{checksum(content)}.{kind}"
-        write_atomically(path, content)
-        return path
+        with _alone(path.parent):
+            earlier = self.find(stage, key, published=False)
+            if earlier is None:
+                write_atomically(path, content)
+        return earlier or path
 
     def receive(self, stage: str, key: str, name: str, content: bytes) -> None:
         """Write an artefact that was computed elsewhere, under its own name; the only one of its key from then on."""
         path = self.folder / stage / Path(name).name
         if not path.exists():
             write_atomically(path, content)
-        for other in path.parent.glob(f"{key}.*"):
+        for other in _artefacts(path.parent, key):
             if other != path:
                 other.unlink(missing_ok=True)
 

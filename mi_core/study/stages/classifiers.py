@@ -25,7 +25,7 @@ from mi_core.study.stages.common import (
     state_arrays,
 )
 from mi_core.study.store import Value
-from mi_core.training import fit, mean_batch_loss, predict
+from mi_core.training import fit, fit_classifier, mean_batch_loss, predict
 
 __all__ = [
     "architecture",
@@ -74,18 +74,15 @@ def classifier(parameters: Parameters, inputs: Inputs, context: Context) -> Valu
     training = load_split(inputs, parameters["training"], parameters["images"])
     validation = load_split(inputs, parameters["validation"], parameters["validation_images"])
     stream = (*parameters["stream"], "classifier", parameters["training"], parameters["name"])
-    with seeded(*stream, "initial weights"):
-        model = Classifier(activation=parameters["activation"], dropout=parameters["dropout"])
-    model.to(context.device)
     validation_images = validation.images.to(context.device)
     validation_labels = validation.labels.to(context.device)
-    history = fit(
-        model,
+    model, history = fit_classifier(
         training.images.to(context.device, memory_format=torch.channels_last),
         training.labels.to(context.device),
-        loss=F.cross_entropy,
         epochs=parameters["epochs"],
         stream=stream,
+        activation=parameters["activation"],
+        dropout=parameters["dropout"],
         validation=(validation_images, validation_labels),
         precision=context.precision,
         checkpoint=TimedCheckpoint(context.pieces),
