@@ -68,8 +68,14 @@ def test_without_queries_the_target_is_never_asked_and_other_units_are_undone(ha
     shadow = trained(auxiliary.images, auxiliary.labels, name="shadow 0")
     exact = shadow(auxiliary.images)
 
+    def never(images: Tensor) -> Tensor:
+        raise AssertionError("the target is asked although there is no budget")
+
     def ladder(outputs: Tensor) -> pd.DataFrame:
-        frame = measure_ladder(lambda number: shadow, outputs, auxiliary, auxiliary, shadows=1, method="diagonal")
+        frame = measure_ladder(
+            lambda number: shadow, outputs, auxiliary, auxiliary,
+            shadows=1, query=never, budgets=(), method="diagonal",
+        )  # fmt: skip
         return frame.set_index("row")
 
     first, again = ladder(exact), ladder(exact * 3 - 5)
