@@ -152,22 +152,31 @@ def address(site: Path) -> Iterator[str]:
     server.server_close()
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_pages_open_without_errors_and_without_leaving_the_machine(browser: Browser, address: str, page: str) -> None:
-    with Visit(browser, f"{address}/{page}.html") as visit:
-        assert visit.outside == []
-        assert visit.errors == []
-        broken = "Array.from(document.images).filter(i => !i.complete || i.naturalWidth == 0).map(i => i.src)"
-        assert visit.page.evaluate(broken) == []
-        if visit.page.locator("article .math").count():
-            visit.page.wait_for_selector("mjx-container", state="attached")
-            assert visit.page.locator("mjx-merror").count() == 0
+@pytest.fixture(scope="module", params=PAGES)
+def visit(request: pytest.FixtureRequest, browser: Browser, address: str) -> Iterator[Visit]:
+    """Each page, opened once: pytest runs all tests of one page, in their order here, before it opens the next."""
+    with Visit(browser, f"{address}/{request.param}.html") as visit:
+        yield visit
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_pages_fit_a_phone(browser: Browser, address: str, page: str) -> None:
-    with Visit(browser, f"{address}/{page}.html", viewport={"width": 390, "height": 844}) as visit:
+def test_pages_open_without_errors_and_without_leaving_the_machine(visit: Visit) -> None:
+    assert visit.outside == []
+    assert visit.errors == []
+    broken = "Array.from(document.images).filter(i => !i.complete || i.naturalWidth == 0).map(i => i.src)"
+    assert visit.page.evaluate(broken) == []
+    if visit.page.locator("article .math").count():
+        visit.page.wait_for_selector("mjx-container", state="attached")
+        assert visit.page.locator("mjx-merror").count() == 0
+
+
+def test_pages_fit_a_phone(visit: Visit) -> None:
+    before = visit.page.viewport_size
+    visit.page.set_viewport_size({"width": 390, "height": 844})
+    try:
+        assert visit.page.evaluate("document.documentElement.clientWidth") <= 390
         assert visit.page.evaluate("document.documentElement.scrollWidth") <= 400
+    finally:
+        visit.page.set_viewport_size(before)
 
 
 @pytest.fixture(scope="session")
@@ -188,16 +197,14 @@ SERIOUS = """async (rules) => {
 }""".replace("OUTSIDE", str(NOT_OURS))
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_pages_keep_nobody_out_in_light_and_dark(browser: Browser, address: str, axe: str, page: str) -> None:
-    with Visit(browser, f"{address}/{page}.html") as visit:
-        visit.page.add_script_tag(content=axe)
-        visit.page.evaluate("document.querySelectorAll('details').forEach((unfolded) => { unfolded.open = true; })")
-        for theme, rules in (("light", None), ("dark", ["color-contrast"])):
-            visit.page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
-            visit.page.wait_for_timeout(200)  # colours fade in
-            assert visit.page.evaluate(SERIOUS, rules) == [], theme
-        assert visit.errors == []
+def test_pages_keep_nobody_out_in_light_and_dark(visit: Visit, axe: str) -> None:
+    visit.page.add_script_tag(content=axe)
+    visit.page.evaluate("document.querySelectorAll('details').forEach((unfolded) => { unfolded.open = true; })")
+    for theme, rules in (("light", None), ("dark", ["color-contrast"])):
+        visit.page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
+        visit.page.wait_for_timeout(200)  # colours fade in
+        assert visit.page.evaluate(SERIOUS, rules) == [], theme
+    assert visit.errors == []
 
 
 def test_the_explorer_follows_the_theme_and_stays_small(browser: Browser, address: str, site: Path) -> None:
