@@ -1,5 +1,6 @@
 """Fixtures that several test files share: made from seeded generators, small, without MNIST."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -12,8 +13,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import pytest
 import torch
+from click.testing import CliRunner
 from torch import nn
 
+from mi_core.cli import cli
 from mi_core.data import CLASSES, SIDE, Split
 from mi_core.models import Classifier
 from mi_core.randomness import seeded
@@ -128,6 +131,12 @@ class CommandLine:
         assert done.returncode == code, done.stdout + done.stderr
         return done
 
+    def here(self, *words: str) -> str:
+        """What a command that only reads prints, in this process: starting one costs more than reading does."""
+        done = CliRunner().invoke(cli, words, env=self.environment, catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
     def command(self, *words: str) -> list[str]:
         return [sys.executable, "-m", "mi_core", *words]
 
@@ -144,11 +153,19 @@ def command_line(tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
 
 @pytest.fixture(scope="session")
 def smoke(command_line: CommandLine, tmp_path_factory: pytest.TempPathFactory) -> CommandLine:
-    """The command line after an undisturbed run of the smoke profile (MNIST is fetched if it is not there)."""
-    results = tmp_path_factory.mktemp("results")  # so that nothing comes from the published results
-    shutil.copy(ROOT / "results" / BENCHMARK, results)
-    own = CommandLine(command_line.environment | {"MI_CORE_RESULTS": str(results)})
-    own("run", "--profile", "smoke")
+    """The command line after an undisturbed run of the smoke profile (MNIST is fetched if it is not there).
+
+    All processes of pytest-xdist share its store: the first computes, another one waits, and then finds it complete.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    folder = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "smoke"
+    results = folder / "results"  # so that nothing comes from the published results
+    results.mkdir(parents=True, exist_ok=True)
+    own = CommandLine(command_line.environment | {"MI_CORE_RESULTS": str(results)}).on_store(folder / "store")
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        shutil.copy(ROOT / "results" / BENCHMARK, results)
+        own("run", "--profile", "smoke")
     return own
 
 
