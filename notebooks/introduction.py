@@ -67,7 +67,7 @@ share(best=best["mean"], best_printed=best.published_mean, guess=printed(4, gues
 share(label_model=printed(4, "baseline: M_I(label)")["mean"], auc=lines.query("line == @attack")["auc"].mean())
 share(one_printed=f"{k1.published_mean - k10.published_mean:+.4f}", profile=results.profile("table4"))
 share(round_printed=f"{coarse.published_mean - exact.published_mean:+.4f}", n=f"{best.n:.0f} replicate" + "s" * int(best.n > 1))
-share(interval="over replicates" if best.n > 1 else "over the images of one replicate")
+share(interval="over the images of one replicate" if best.n == 1 else "over replicates, from three on")
 
 # %% [markdown]
 # **Found.** The thesis's best attack has SSIM {glue:text}`best` here ({glue:text}`best_printed` there), {glue:text}`side` a fixed picture of the predicted class, the
@@ -93,7 +93,7 @@ if results.has("ladder"):
     row = f"{pool_rows(results.sizes('ladder'))[-1]}, chosen inverse model"
     (ssim, auc), (label_ssim, label_auc) = rows_of(results).groupby("row")[["ssim", "auc"]].mean().loc[[row, "label alone"]].values
     said = f"An attacker with the same access who aligns the target's outputs reaches SSIM {ssim:.4f} and AUC {auc:.4f}, "
-    said += f"the label alone {label_ssim:.4f} and {label_auc:.4f}, at {results.note('ladder').partition(':')[0]}"
+    said += f"the label alone {label_ssim:.4f} and {label_auc:.4f}, at {results.note('ladder').partition(';')[0].partition(':')[0]}"
 share(aligned=said)
 
 # %% [markdown]

@@ -14,7 +14,7 @@ from pandas.api.types import is_numeric_dtype
 
 from mi_core.report.style import shown_name
 from mi_core.study.leakage import MEASURES
-from mi_core.study.overview import kind_of
+from mi_core.study.overview import SHOWN_AS, kind_of
 from mi_core.study.results import CSV_COLUMNS
 
 __all__ = ["ABSENT", "METRIC_NAMES", "SPLIT_TEXT", "compare", "csv_link", "measure_table", "plain"]
@@ -111,10 +111,11 @@ def plain(frame: pd.DataFrame, name: str, *, links: str = "") -> str:
 
 def _of_rows(frame: pd.DataFrame, name: str) -> str:
     """A table whose first column names rows of the study: attacks, then blocks of baselines and of references."""
-    blocks = frame.iloc[:, 0].map(kind_of).map(BLOCKS).fillna("")
+    names = frame.iloc[:, 0].replace(SHOWN_AS)
+    blocks = names.map(kind_of).map(BLOCKS).fillna("")
     order = blocks.map(["", *BLOCKS.values()].index).argsort(kind="stable")
     frame = frame.iloc[order].reset_index(drop=True)
-    frame.isetitem(0, frame.iloc[:, 0].map(shown_name))
+    frame.isetitem(0, names.iloc[order].map(shown_name).to_list())
     return _html(frame, name, blocks=list(blocks.iloc[order]))
 
 

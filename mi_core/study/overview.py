@@ -13,6 +13,7 @@ from mi_core.study.statistics import bootstrap_interval, paired_difference, vari
 
 __all__ = [
     "SCORE_TABLES",
+    "SHOWN_AS",
     "SIMPLE_ATTACK",
     "Highest",
     "best_baselines",

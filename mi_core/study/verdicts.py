@@ -137,13 +137,17 @@ def in_words(frame: pd.DataFrame) -> str:
         return "No verdicts yet: they need the thesis's sizes and at least three replicates"
     yes, partly, no = (claims.get(verdict, 0) for verdict in ("yes", "partly", "no"))
     match, miss, wide = (numbers.get(verdict, 0) for verdict in ("yes", "no", "cannot tell"))
-    said = (
-        f"Of {claims.sum()} claims {yes} are supported, {partly} partly, {no} not, {claims.sum() - yes - partly - no} "
-        f"undecided; of {numbers.sum()} printed numbers {match} match, {miss} do not, {wide} vary too much here to "
-        f"tell, {numbers.sum() - match - miss - wide} are not judged"
-    )
+    decided = {"are supported": yes, "are supported partly": partly, "are not supported": no}
+    decided["are undecided"] = claims.sum() - yes - partly - no
+    judged = {"match": match, "do not": miss, "vary too much here to tell": wide}
+    judged["are not judged"] = numbers.sum() - match - miss - wide
+    said = f"Of {claims.sum()} claims {_counts(decided)}; of {numbers.sum()} printed numbers {_counts(judged)}"
     by_chance = round((match + miss) / 20)
     return f"{said}. Were all {match + miss} correct, about {by_chance} would miss by chance" if by_chance else said
+
+
+def _counts(found: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {verdict}" for verdict, count in found.items() if count)
 
 
 def claim_comparisons(results: Results) -> pd.DataFrame:
