@@ -40,9 +40,12 @@ protocol = "code"  # or "text": the thesis's notebook, or its text
 device = "auto"  # or "cpu", "cuda"
 
 # %%
+from IPython.display import Markdown
+
 from mi_core.report import figures
 from mi_core.report.notebook import open_chapter, share, show_table
 from mi_core.study.parameters import THESIS_REGULARISERS
+from mi_core.study.results import PUBLISHED, open_results
 
 results = open_chapter(globals(), "table3", "starts", "search", "gallery")
 
@@ -112,6 +115,19 @@ figures.score_distributions(results.frame("table3").query("split == 'test'"), "s
 # {glue:text}`begin_mse` in MSE; what the optimisation makes of it scores {glue:text}`class_average_test` and
 # {glue:text}`after_mse`. Compare the reconstructions below with {numref}`fig-starts`.
 #
+# ## The same at the largest scale there is
+#
+# The table above is of the profile that has all of this chapter. Where a larger one has this table alone, it follows.
+
+# %% tags=["hide-input"]
+largest = open_results(PUBLISHED) if profile == PUBLISHED else results
+if largest.profile("table3") == results.profile("table3"):
+    shown = Markdown(f"There is none: profile {results.profile('table3')} is the largest.")
+else:
+    shown = show_table(largest, 3, name="table3-largest")
+shown
+
+# %% [markdown]
 # ## Pictures
 #
 # The thesis shows, for each class, the image of $D_F$ whose reconstruction from the class average scores best (its Figs 9 to

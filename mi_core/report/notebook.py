@@ -73,11 +73,18 @@ def superseded_warning(reason: str) -> str:
     return f'<div class="admonition warning">{title}<p>{escape(reason)}</p></div>'
 
 
-def show_table(results: Results, number: int) -> HTML:
-    """Table ``number`` of the thesis, ours beside published, with a note on its scale, what is ours, and its CSV."""
+def show_table(results: Results, number: int, *, name: str = "") -> HTML:
+    """Table ``number`` of the thesis, ours beside published, with a note on its scale, what is ours, and its CSV.
+
+    Args:
+        results: what it comes from.
+        number: 1 to 6.
+        name: unique identifier of the table on its page; by default "table" and its number.
+    """
+    name = name or f"table{number}"
     summary = results.table(number)
     note = f'<p class="scale">Here: {results.note(f"table{number}")}. {_spread_note(summary)}</p>'
-    return HTML(compare(summary) + note + _meanings(summary) + csv_link(as_csv(summary), f"table{number}"))
+    return HTML(compare(summary, name=name) + note + _meanings(summary) + csv_link(as_csv(summary), name))
 
 
 def _meanings(summary: pd.DataFrame) -> str:

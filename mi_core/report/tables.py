@@ -35,11 +35,12 @@ SPLIT_TEXT = {
 }
 
 
-def compare(summary: pd.DataFrame) -> str:
+def compare(summary: pd.DataFrame, *, name: str = "") -> str:
     """Ours beside published, one line a row of the thesis's table; below it, scores beside those that need no attack.
 
     Args:
         summary: what ``mi_core.study.results.summarise`` gives for one table.
+        name: unique identifier of the table on its page; by default "table" and its number.
     Returns:
         HTML. For each metric that the thesis prints three columns: ours (mean, with its interval where there is one),
         the thesis's as printed, and the difference. For scores of reconstructions a second table, of ours alone: all
@@ -51,14 +52,15 @@ def compare(summary: pd.DataFrame) -> str:
     if missing or summary["table"].nunique() != 1:
         raise ValueError(f"`summary` must be one summarised table; it lacks {sorted(missing) or 'a single number'}")
     number = int(summary["table"].iloc[0])
+    name = name or f"table{number}"
     summary = summary[summary["metric"].isin(METRIC_NAMES)]
     if number <= 2:
-        return _beside_thesis(summary, number)
+        return _beside_thesis(summary, number, name)
     attacks = summary[(summary["row"].map(kind_of) == "attack") & ~summary["metric"].isin(OURS_ONLY)]
-    return _beside_thesis(attacks, number) + BETWEEN + _beside_baselines(summary, number)
+    return _beside_thesis(attacks, number, name) + BETWEEN + _beside_baselines(summary, number, name)
 
 
-def _beside_thesis(summary: pd.DataFrame, number: int) -> str:
+def _beside_thesis(summary: pd.DataFrame, number: int, name: str) -> str:
     """Ours, the thesis's and the difference of each metric."""
     differences = zip(summary["mean"] - summary["published_mean"], summary["metric"].map(_decimals), strict=True)
     cells = summary.assign(
@@ -74,14 +76,14 @@ def _beside_thesis(summary: pd.DataFrame, number: int) -> str:
     table = wide.reindex(columns=pd.MultiIndex.from_product([measures, ["ours", "thesis", "difference"]]))
     table = table.fillna("—").reset_index()
     table.columns = pd.MultiIndex.from_tuples([(a, b) if b else ("", a) for a, b in table.columns])
-    return _of_rows(table.rename(columns={"split": "set"}, level=1), f"table{number}")
+    return _of_rows(table.rename(columns={"split": "set"}, level=1), name)
 
 
-def _beside_baselines(summary: pd.DataFrame, number: int) -> str:
+def _beside_baselines(summary: pd.DataFrame, number: int, name: str) -> str:
     """All scores of all rows, ours alone."""
     cells = summary.assign(ours=_ours(summary), measure=summary["metric"].map(METRIC_NAMES))
     table = _wide(cells, number, "ours").reindex(columns=_in_order(cells)).fillna("—").reset_index()
-    return _of_rows(table.rename(columns={"split": "set"}), f"table{number}-beyond")
+    return _of_rows(table.rename(columns={"split": "set"}), f"{name}-beyond")
 
 
 def _wide(cells: pd.DataFrame, number: int, values: str | list[str]) -> pd.DataFrame:

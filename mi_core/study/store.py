@@ -250,4 +250,5 @@ def _read_table(content: bytes) -> tuple[pd.DataFrame, dict[str, Any]]:
 def _read_tensors(content: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     header_length = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + header_length])
-    return load_tensors(content), json.loads(header["__metadata__"]["provenance"])
+    tensors = load_tensors(content)  # in an order that differs from run to run
+    return {name: tensors[name] for name in sorted(tensors)}, json.loads(header["__metadata__"]["provenance"])
