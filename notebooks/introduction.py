@@ -70,8 +70,8 @@ share(round_printed=f"{coarse.published_mean - exact.published_mean:+.4f}", n=f"
 share(interval="over the images of one replicate" if best.n == 1 else "over replicates, from three on")
 
 # %% [markdown]
-# **Found.** The thesis's best attack has SSIM {glue:text}`best` here ({glue:text}`best_printed` there), {glue:text}`side` a fixed picture of the predicted class, the
-# label alone: {glue:text}`guess`; an inverse model trained on the same images, fed the label, {glue:text}`label_model`. The AUC
+# **Found.** The thesis's best attack has SSIM {glue:text}`best` here ({glue:text}`best_printed` there), {glue:text}`side` a fixed picture of the predicted class
+# (*label alone*, {glue:text}`guess`); an inverse model trained on the same images and fed the label has {glue:text}`label_model`. The AUC
 # asks whether the attack shows more than the class (one half: no): {glue:text}`auc`. {glue:text}`aligned` ({doc}`ladder <ladder>`).
 #
 # | On the test set $D_F$ | thesis | here [interval {glue:text}`interval`] |

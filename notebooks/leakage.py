@@ -23,8 +23,8 @@
 # A classifier's answer gives the class away; that is its purpose. A picture that shows nothing but the predicted class
 # can still score well, because digits of a class resemble each other. So the attacks are measured against guesses that know the
 # predicted class at most (baselines: the label alone, $M_I$(label) and others, {doc}`../pages/notation`), against what this attacker
-# cannot compute (rows named "ceiling"), and in ways that a good guess of the class cannot pass. One row is an attack, if a simple one: the average of those
-# of the attacker's images whose outputs are nearest to the whole output vector. Other chapters list it among the baselines; here it is called *simple attack*.
+# cannot compute (references), and in ways that a good guess of the class cannot pass. One row is an attack, if a simple one: the average of those
+# of the attacker's images whose outputs are nearest to the whole output vector. Tables call it *simple attack*.
 #
 # - **Gain over the class average**, the attacker's own mean image of the predicted class.
 # - **Re-identification**: is a reconstruction nearer to its true image than to the other images of $D_F$ of the same true class? From
