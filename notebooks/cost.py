@@ -55,6 +55,7 @@ def rate_text(rate: float, unit: str) -> str:
     return f"{rate:,.0f} {unit}s/s" if rate >= 100 else f"{rate:.3g} {unit}s/s"
 
 
+# %% tags=["hide-input"]
 shares = speed[["reference_share", "product_share"]].map("{:.0%}".format).replace("nan%", "—")
 columns = {
     "work": speed["work"],

@@ -45,7 +45,6 @@ from IPython.display import Markdown
 from mi_core.report import figures
 from mi_core.report.notebook import open_chapter, share, show_table
 from mi_core.study.parameters import THESIS_REGULARISERS
-from mi_core.study.results import PUBLISHED, open_results
 
 results = open_chapter(globals(), "table3", "starts", "search", "gallery")
 
@@ -120,6 +119,8 @@ figures.score_distributions(results.frame("table3").query("split == 'test'"), "s
 # The table above is of the profile that has all of this chapter. Where a larger one has this table alone, it follows.
 
 # %% tags=["hide-input"]
+from mi_core.study.results import PUBLISHED, open_results
+
 largest = open_results(PUBLISHED) if profile == PUBLISHED else results
 if largest.profile("table3") == results.profile("table3"):
     shown = Markdown(f"There is none: profile {results.profile('table3')} is the largest.")
