@@ -35,7 +35,6 @@ device = "auto"  # or "cpu", "cuda"
 from mi_core.report import figures
 from mi_core.report.diagrams import layer_blocks, layer_table
 from mi_core.report.notebook import open_chapter, share, show_table
-from mi_core.study.overview import SHOWN_AS
 from mi_core.study.paper import published_table
 
 results = open_chapter(globals(), "table3", "table4", "architecture", "curves", "gallery")
@@ -79,6 +78,8 @@ combinations = list(published_table(4)["row"].unique())
 figures.class_heatmap(results.frame("table4"), "ssim", [*combinations, *beside[-2:]])
 
 # %% tags=["remove-input"]
+from mi_core.study.overview import SHOWN_AS
+
 table = results.table(4).query("metric == 'ssim'").set_index("row")
 ours, theirs = table["mean"], table["published_mean"].dropna()
 stand_alone = results.table(3).query("metric == 'ssim' and split == 'test' and row == 'class_average'").iloc[0]
