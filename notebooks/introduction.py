@@ -67,11 +67,11 @@ share(best=best["mean"], best_printed=best.published_mean, guess=printed(4, gues
 share(label_model=printed(4, "baseline: M_I(label)")["mean"], auc=lines.query("line == @attack")["auc"].mean())
 share(one_printed=f"{k1.published_mean - k10.published_mean:+.4f}", profile=results.profile("table4"))
 share(round_printed=f"{coarse.published_mean - exact.published_mean:+.4f}", n=f"{best.n:.0f} replicate" + "s" * int(best.n > 1))
-share(interval="over the images of one replicate" if best.n == 1 else "over replicates, from three on")
+share(interval="over the images of one replicate" if best.n == 1 else "over replicates")
 
 # %% [markdown]
 # **Found.** The thesis's best attack has SSIM {glue:text}`best` here ({glue:text}`best_printed` there), {glue:text}`side` a fixed picture of the predicted class
-# (*label alone*, {glue:text}`guess`); an inverse model trained on the same images and fed the label has {glue:text}`label_model`. The AUC
+# (*label alone*, {glue:text}`guess`); an inverse model that is fed the label has {glue:text}`label_model`. The AUC
 # asks whether the attack shows more than the class (one half: no): {glue:text}`auc`. {glue:text}`aligned` ({doc}`ladder <ladder>`).
 #
 # | On the test set $D_F$ | thesis | here [interval {glue:text}`interval`] |
