@@ -35,6 +35,7 @@ device = "auto"  # or "cpu", "cuda"
 from mi_core.report import figures
 from mi_core.report.diagrams import layer_blocks, layer_table
 from mi_core.report.notebook import open_chapter, share, show_table
+from mi_core.study.overview import highest_mean
 from mi_core.study.paper import published_table
 
 results = open_chapter(globals(), "table1", "table2", "architecture", "confusion", "curves")
@@ -64,10 +65,9 @@ figures.head_comparison(results.frame("table1"), published_table(1), "f1", "targ
 # %% tags=["remove-input"]
 heads = results.table(1).query("metric == 'f1'").sort_values("mean")
 chosen = heads[heads.row == "None/dropout"].iloc[0]
-best, second = heads.row.iloc[-1], heads.row.iloc[-2]
-by_head = results.replicate_means(1).query("metric == 'f1'").pivot(index="replicate", columns="row", values="value")
-share(best_head=best, second_head=second, best_f1=heads.iloc[-1]["mean"], worst_head=heads.iloc[0].row)
-share(agree=int((by_head[best] > by_head[second]).sum()), replicates=len(by_head), second_f1=heads.iloc[-2]["mean"])
+best = highest_mean(results.replicate_means(1).query("metric == 'f1'"), heads["row"], "value")
+share(best_head=best.first, second_head=best.second, best_f1=heads.iloc[-1]["mean"], worst_head=heads.iloc[0].row)
+share(agree=best.agreeing, replicates=best.count, second_f1=heads.iloc[-2]["mean"])
 share(worst_f1=heads.iloc[0]["mean"], chosen_f1=chosen["mean"], chosen_published=chosen.published_mean)
 sizes = results.sizes("table1")
 share(profile=results.profile("table1"), images=sizes.head_images, epochs=sizes.head_epochs)

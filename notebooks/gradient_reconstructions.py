@@ -44,6 +44,8 @@ from IPython.display import Markdown
 
 from mi_core.report import figures
 from mi_core.report.notebook import open_chapter, share, show_table
+from mi_core.study.experiments import STARTS
+from mi_core.study.overview import highest_mean
 from mi_core.study.parameters import THESIS_REGULARISERS
 
 results = open_chapter(globals(), "table3", "starts", "search", "gallery")
@@ -97,10 +99,9 @@ share(profile3=results.profile("table3"), steps=results.sizes("table3").steps)
 
 # %% tags=["remove-input"]
 on_test = results.replicate_means(3).query("metric == 'ssim' and split == 'test'")
-by_start = on_test.pivot(index="replicate", columns="row", values="value")[["random", "class_instance", "class_average"]]
-best, second = by_start.mean().nlargest(2).index
-share(best_start=best.replace("_", " "), second_start=second.replace("_", " "))
-share(agree=int((by_start[best] > by_start[second]).sum()), replicates=len(by_start))
+best = highest_mean(on_test, STARTS, "value")
+share(best_start=best.first.replace("_", " "), second_start=best.second.replace("_", " "))
+share(agree=best.agreeing, replicates=best.count)
 
 # %% mystnb={"figure": {"caption": "SSIM of every reconstruction of $D_F$, by initial image, and of the baselines and references.", "name": "fig-start-scores"}, "image": {"alt": "Distributions of SSIM, one for each initial image, baseline and reference."}} tags=["hide-input"]
 figures.score_distributions(results.frame("table3").query("split == 'test'"), "ssim")

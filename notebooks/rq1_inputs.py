@@ -78,7 +78,7 @@ combinations = list(published_table(4)["row"].unique())
 figures.class_heatmap(results.frame("table4"), "ssim", [*combinations, *beside[-2:]])
 
 # %% tags=["remove-input"]
-from mi_core.study.overview import SHOWN_AS
+from mi_core.study.overview import SHOWN_AS, highest_mean
 
 table = results.table(4).query("metric == 'ssim'").set_index("row")
 ours, theirs = table["mean"], table["published_mean"].dropna()
@@ -91,11 +91,12 @@ share(ours_x=ours[x], ours_o=ours[o], theirs_x=theirs[x], theirs_o=theirs[o])
 share(p_over_x=f"{theirs[x] / stand_alone.published_mean - 1:+.1%}", p_over_o=f"{theirs[x] / theirs[o] - 1:+.1%}")
 
 # %% tags=["remove-input"]
-means = results.replicate_means(4).query("metric == 'ssim'").pivot(index="replicate", columns="row", values="value")
+scores = results.replicate_means(4).query("metric == 'ssim'")
+means = scores.pivot(index="replicate", columns="row", values="value")
 alone = results.replicate_means(3).query("metric == 'ssim' and split == 'test' and row == 'class_average'")
-best, second = seven.nlargest(2).index
-share(best=best, best_ssim=seven[best], second=second, second_ssim=seven[second])
-share(agree=int((means[best] > means[second]).sum()), replicates=len(means), note=results.note("table4"))
+best = highest_mean(scores, seven.index, "value")
+share(best=best.first, best_ssim=seven[best.first], second=best.second, second_ssim=seven[best.second])
+share(agree=best.agreeing, replicates=best.count, note=results.note("table4"))
 for name, other in {"over_x": alone.set_index("replicate")["value"], "over_o": means[o]}.items():
     change = means[x] / other - 1
     share(**{name: " to ".join(dict.fromkeys(f"{end:+.1%}" for end in (change.min(), change.max())))})

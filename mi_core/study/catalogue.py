@@ -6,9 +6,9 @@ from typing import Any
 import pandas as pd
 
 from mi_core.errors import UserError
-from mi_core.study.experiments import EXPERIMENTS, OF_FIRST_REPLICATE, ON_REQUEST, Replicate, replicates
+from mi_core.study.experiments import ON_REQUEST, Replicate, replicates
 from mi_core.study.graph import Task, all_tasks
-from mi_core.study.manifest import publishable
+from mi_core.study.manifest import publishable, task_of
 from mi_core.study.parameters import PROFILES, Protocol, Study, make_study
 
 __all__ = ["another_value", "catalogue", "minutes_again", "minutes_from_nothing"]
@@ -111,8 +111,5 @@ def _minutes(code: Study, text: Study, number: int, names: tuple[str, ...]) -> t
 
 
 def _named(replicate: Replicate, names: Iterable[str]) -> list[Task]:
-    return [
-        EXPERIMENTS[name](replicate) if name in EXPERIMENTS else replicate.outputs(*name.split()[1:])
-        for name in names
-        if replicate.number == 0 or name not in OF_FIRST_REPLICATE
-    ]
+    tasks = (task_of(replicate, name) for name in names)
+    return [task for task in tasks if task is not None]

@@ -12,7 +12,14 @@ from mi_core.study.graph import Task, all_tasks
 from mi_core.study.parameters import PROFILES
 from mi_core.study.store import Store, write_atomically
 
-__all__ = ["Entry", "add_entries", "finished_entries", "publish", "publishable", "read_manifest"]
+__all__ = ["Entry", "add_entries", "finished_entries", "publish", "publishable", "read_manifest", "task_of"]
+
+OUTPUTS = {
+    "outputs target test": ("target", "test"),
+    "outputs shadow shadow_train": ("shadow", "shadow_train"),
+    "outputs shadow shadow_validation": ("shadow", "shadow_validation"),
+    "outputs shadow test": ("shadow", "test"),
+}
 
 
 @dataclass(frozen=True)
@@ -56,21 +63,19 @@ def read_manifest(folder: Path) -> list[Entry]:
         raise UserError(f"{path} is damaged: restore it from the repository, or publish again.") from None
 
 
+def task_of(replicate: Replicate, experiment: str) -> Task | None:
+    """What a replicate publishes under a name; None for what only the first replicate has."""
+    if replicate.number > 0 and experiment in OF_FIRST_REPLICATE:
+        return None
+    if experiment in OUTPUTS:
+        return replicate.outputs(*OUTPUTS[experiment])
+    return EXPERIMENTS[experiment](replicate)
+
+
 def publishable(replicate: Replicate) -> dict[str, Task]:
     """What is published of a replicate: every table and figure, and the outputs that later measures need."""
-    tasks = {
-        name: make(replicate)
-        for name, make in EXPERIMENTS.items()
-        if replicate.number == 0 or name not in OF_FIRST_REPLICATE
-    }
-    for role, split in (
-        ("target", "test"),
-        ("shadow", "shadow_train"),
-        ("shadow", "shadow_validation"),
-        ("shadow", "test"),
-    ):
-        tasks[f"outputs {role} {split}"] = replicate.outputs(role, split)
-    return tasks
+    tasks = {name: task_of(replicate, name) for name in (*EXPERIMENTS, *OUTPUTS)}
+    return {name: task for name, task in tasks.items() if task is not None}
 
 
 def finished_entries(profile: str, store: Store, *, replicate: int | None = None) -> list[tuple[Entry, Path]]:

@@ -13,7 +13,7 @@ from mi_core.study.experiments import EXPERIMENTS, OF_FIRST_REPLICATE, Replicate
 from mi_core.study.graph import Runner, Task
 from mi_core.study.leakage import MEASURES, row_means
 from mi_core.study.locations import open_store, published_folder
-from mi_core.study.manifest import Entry, publishable, read_manifest
+from mi_core.study.manifest import Entry, read_manifest, task_of
 from mi_core.study.paper import SHORT_SPLITS, TABLE_METRICS, published_table
 from mi_core.study.parameters import CODE, PROFILES, PROTOCOLS, TEXT, Protocol, Study, make_study
 from mi_core.study.statistics import t_interval
@@ -149,7 +149,7 @@ class Results:
         """
         study = self.sizes(experiment)
         paper = PROFILES["paper"].model_copy(update={"seed": study.seed, "precision": study.precision})
-        one, other = (publishable(Replicate(each, 0))[experiment].key for each in (study, paper))
+        one, other = (task_of(Replicate(each, 0), experiment).key for each in (study, paper))
         return one == other
 
     def note(self, experiment: str) -> str:
@@ -199,8 +199,8 @@ class Results:
 
     def _tasks(self, experiment: str) -> dict[int, Task]:
         """The experiment's task in each replicate that has it."""
-        wanted = {each.number: publishable(each) for each in replicates(self.study)}
-        return {number: tasks[experiment] for number, tasks in wanted.items() if experiment in tasks}
+        tasks = {each.number: task_of(each, experiment) for each in replicates(self.study)}
+        return {number: task for number, task in tasks.items() if task is not None}
 
     def _complete(self, experiment: str) -> dict[int, Task]:
         """The experiment's tasks by replicate: all of them, computed, or those that are finished."""
