@@ -59,6 +59,7 @@ share(over_guess=many.get(len(surely), len(surely)))
 
 # %% tags=["remove-input"]
 share(x=ssim["M_I(X~)"], o=ssim["M_I(O)"], stand=ssim["X~/class_average"], start=ssim[start], guess=ssim[guess])
+share(x_features=means.auc_features["M_I(X~)"], stand_features=means.auc_features["X~/class_average"])
 share(x_auc=auc["M_I(X~)"], o_auc=auc["M_I(O)"], stand_auc=auc["X~/class_average"], start_auc=auc[start])
 share(label=ssim[label], label_auc=auc[label], own=ssim["ceiling: M_I(O)/own-outputs"], both=auc["M_I(O+X~)"])
 share(own_auc=auc["ceiling: M_I(O)/own-outputs"], x_shuffled=shuffled["M_I(X~)"])
@@ -72,7 +73,10 @@ for part, name in (("O", "o"), ("X~", "x")):
     share(**{f"{name}1": ssim[last], f"{name}1_auc": auc[last], f"{name}_rounded": ssim[f"{first}/rounded"]})
 f1 = results.table(2).query("metric == 'f1'").set_index("row")["mean"]
 heads = results.table(1).query("metric == 'f1'").set_index("row")["mean"]
-share(f1_target=f1["M_T"], f1_shadow=f1["M_S"], head=heads.idxmax(), head_f1=heads.max(), own_head=heads["None/dropout"])
+share(f1_target=f1["M_T"], f1_shadow=f1["M_S"], head_f1=heads.max(), own_head=heads["None/dropout"], note2=results.note("table2"))
+of_heads = results.replicate_means(1).query("metric == 'f1'")
+best_head = highest_mean(of_heads, list(heads.index), "value")
+share(head=best_head.first, head_in=best_head.agreeing, heads_of=best_head.count, head_epochs=results.sizes("table1").head_epochs)
 
 # %% [markdown]
 # **RQ1, the inputs.** Of the seven inputs, on a gray-box attacker's terms, {glue:text}`alike` has the highest mean SSIM, above the next, {glue:text}`alike_next`, in
@@ -98,8 +102,9 @@ show_claims(everything)
 # from, before any step of the attack, already has {glue:text}`start`, and the label alone, one fixed image for each predicted class, {glue:text}`guess`. A
 # gain of $M_I(\tilde{X})$ over $\tilde{X}$ is by itself no evidence that more of the image has leaked: it can come from learning what pictures of a class
 # look like to SSIM. Given another image's output of the same class it still scores {glue:text}`x_shuffled`. What tells images
-# of a class apart shows in the AUC, with one half for a guess: {glue:text}`x_auc` for $M_I(\tilde{X})$, {glue:text}`o_auc` for $M_I(O)$, {glue:text}`both` for both inputs together, {glue:text}`stand_auc` for
-# stand-alone $\tilde{X}$, {glue:text}`start_auc` for the class average on the same images.
+# of a class apart shows in the AUC, with one half for a guess: by squared error {glue:text}`x_auc` for $M_I(\tilde{X})$, {glue:text}`o_auc` for $M_I(O)$, {glue:text}`both` for both inputs together, {glue:text}`stand_auc` for
+# stand-alone $\tilde{X}$, {glue:text}`start_auc` for the class average on the same images. The order depends on the distance: by the evaluation model's features $M_I(\tilde{X})$ has
+# {glue:text}`x_features` and stand-alone $\tilde{X}$ {glue:text}`stand_features`.
 #
 # **C4: more inputs do not help.** The notebook recovers the $A_L$ of $D_F$ with the target's weights, the text with the shadow's, on whose
 # activations the model was trained. Under this chapter's protocol $M_I(A_L)$ has SSIM {glue:text}`target_weights`; with the shadow's weights,
@@ -107,13 +112,13 @@ show_claims(everything)
 # mismatch of bases.
 #
 # **C5: the class average is the best start.** A start can be the best because it is the best guess: compare the SSIM after the
-# optimisation, {glue:text}`stand`, with that before it, {glue:text}`start`.
+# optimisation, {glue:text}`stand`, with that before it, {glue:text}`start`. {doc}`gradient_reconstructions` has both at the largest scale there is.
 #
-# **C6: the shadow mimics the target.** In F1 they are {glue:text}`f1_shadow` and {glue:text}`f1_target`. What matters to the attack is whether their
+# **C6: the shadow mimics the target.** In F1 they are {glue:text}`f1_shadow` and {glue:text}`f1_target`, each on its own validation set ({glue:text}`note2`). What matters to the attack is whether their
 # logits agree: on its own shadow's outputs $M_I(O)$ reaches SSIM {glue:text}`own` and AUC {glue:text}`own_auc`, on the target's {glue:text}`o` and
 # {glue:text}`o_auc`. What lies between is lost in the transfer; equal accuracy does not mean equal logits.
 #
-# **C7: rounding to one decimal changes nothing.** What one decimal removes depends on how far the outputs spread. On rounded outputs $M_I(O)$
+# **C7: rounding to one decimal has minimal impact.** What one decimal removes depends on how far the outputs spread. On rounded outputs $M_I(O)$
 # has {glue:text}`o_rounded`, exact {glue:text}`o`; $M_I(\tilde{X})$ {glue:text}`x_rounded` and {glue:text}`x`. Logits spread far wider than probabilities, so the one says little
 # about rounding the other.
 #
@@ -123,7 +128,7 @@ show_claims(everything)
 # and written probabilities take from an attacker who reads the outputs well and knows of the defence.
 #
 # **C10: no activation and dropout is the best head.** The best F1 here has {glue:text}`head`, {glue:text}`head_f1`; the thesis's choice has
-# {glue:text}`own_head`.
+# {glue:text}`own_head`, after {glue:text}`head_epochs` epochs each; the best is above the next in {glue:text}`head_in` of {glue:text}`heads_of` replicates.
 #
 # ## What these numbers cannot say
 #

@@ -120,6 +120,7 @@ figures.score_distributions(results.frame("table3").query("split == 'test'"), "s
 # The table above is of the profile that has all of this chapter. Where a larger one has this table alone, it follows.
 
 # %% tags=["hide-input"]
+from mi_core.study.replicate import nearest_outputs
 from mi_core.study.results import PUBLISHED, open_results
 
 largest = open_results(PUBLISHED) if profile == PUBLISHED else results
@@ -128,6 +129,18 @@ if largest.profile("table3") == results.profile("table3"):
 else:
     shown = show_table(largest, 3, name="table3-largest")
 shown
+
+# %% tags=["remove-input"]
+means = largest.table(3).query("split == 'test'").set_index(["row", "metric"])["mean"]
+simple, size = "baseline: average of nearest outputs", largest.sizes("table3")
+share(large=largest.profile("table3"), large_steps=size.steps, large_x=means["class_average", "ssim"], large_start=means[begin, "ssim"])
+share(large_x_auc=means["class_average", "auc"], large_simple=means[simple, "auc"], large_start_auc=means[begin, "auc"])
+share(averaged=nearest_outputs(size), known=size.attack_training)
+
+# %% [markdown]
+# **Reading.** At profile {glue:text}`large`, after {glue:text}`large_steps` steps, $\tilde{X}$ from the class average has an SSIM of {glue:text}`large_x`, the class average itself, before any step,
+# {glue:text}`large_start`. Their AUCs are {glue:text}`large_x_auc` and, by guessing, {glue:text}`large_start_auc`. The simple attack, which averages the {glue:text}`averaged` images of {glue:text}`known` whose outputs are nearest and takes no
+# gradient step, has {glue:text}`large_simple`.
 
 # %% [markdown]
 # ## Pictures

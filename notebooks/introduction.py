@@ -91,9 +91,10 @@ share(reduced="" if at_scale else "; what is printed is a reduced scale", verdic
 said = "What attackers with the same access reach who align the target's outputs is not computed here"
 if results.has("ladder"):
     row = f"{pool_rows(results.sizes('ladder'))[-1]}, chosen inverse model"
-    (ssim, auc), (label_ssim, label_auc) = rows_of(results).groupby("row")[["ssim", "auc"]].mean().loc[[row, "label alone"]].values
-    said = f"An attacker with the same access who aligns the target's outputs reaches SSIM {ssim:.4f} and AUC {auc:.4f}, "
-    said += f"the label alone {label_ssim:.4f} and {label_auc:.4f}, at {results.note('ladder').partition(';')[0].partition(':')[0]}"
+    means = rows_of(results).groupby("row")[["ssim", "auc"]].mean()
+    told = [f"{means.ssim[name]:.4f} and {means.auc[name]:.4f}" for name in ("one shadow", row, "label alone")]
+    said = f"Of another target ({results.note('ladder').partition(';')[0].partition(':')[0]}) one shadow gets SSIM and AUC {told[0]}; "
+    said += f"with the same access, outputs aligned and more shadows, {told[1]}; the label alone {told[2]}"
 share(aligned=said)
 
 # %% [markdown]
@@ -114,7 +115,7 @@ share(aligned=said)
 # - **RQ1**: which inputs of the inverse model give the best reconstructions? ({doc}`rq1_inputs`)
 # - **RQ2**: what do rounding and truncating the outputs protect? ({doc}`rq2_rounding`, {doc}`rq2_truncation`)
 #
-# It finds that the gradient reconstruction is the best input, that rounding to one decimal changes nothing, and that truncation *raises* SSIM
+# It finds that the gradient reconstruction is the best input, that rounding to one decimal has minimal impact, and that truncation *raises* SSIM
 # while reconstructions drift towards the average of their class. Its best attack is the inverse model on the gradient reconstruction, $M_I(\tilde{X})$. The picture of the label alone uses the predicted class and nothing else;
 # $M_I$(label) is an inverse model fed with that class alone ({doc}`../pages/notation`). Scores here always stand beside such baselines. A score below such a baseline is
 # no evidence of leakage, and none against it: re-identification and the shuffled control ask that directly ({doc}`leakage`).

@@ -101,7 +101,7 @@ figures.difference_forest(against)
 # ## How to align
 #
 # One shadow, one inverse model, and the target's outputs aligned in different ways; then *covariance* from few of these outputs, and from outputs
-# for other images than those attacked.
+# for other images than those attacked: the target's for $D_T^V$, which nobody with the thesis's access has.
 
 # %% tags=["hide-input"]
 variants = rows[rows["row"].str.startswith(("alignment", "one shadow"))]
@@ -141,33 +141,38 @@ gray = means[means.index.str.contains("aligned")]  # outputs of the target, and 
 best, first = gray["ssim"].idxmax(), means["ssim"].idxmax()
 share(label=means.loc[ladder.LABEL_ALONE, "ssim"], one=means.loc["one shadow", "ssim"], best=best)
 share(aligned=gray.loc["one shadow, aligned", "ssim"], best_ssim=gray.loc[best, "ssim"], best_mse=gray.loc[best, "mse"])
-share(pool=(pool := rungs.pool_rows(sizes)[-1]), pool_ssim=gray.loc[pool, "ssim"])
+share(pool=(pool := rungs.pool_rows(sizes)[-1]))
 share(best_top=f"{means.loc[best, 'top1_of_100']:.1%}", best_auc=means.loc[best, "auc"])
 share(average_top=f"{means.loc['baseline: class average', 'top1_of_100']:.1%}")
-share(longer=means.loc["one shadow, aligned, trained longer", "ssim"], white=means.loc["white box, X~", "ssim"])
+share(white=means.loc["white box, X~", "ssim"], white_steps=sizes.steps, label_auc=means.loc[ladder.LABEL_ALONE, "auc"])
 share(asked=(asked := ladder.queries_alone_row(sizes.ladder_images)), asked_ssim=means.loc[asked, "ssim"], first=first)
 
 # %% tags=["remove-input"]
 chosen, recipe = rungs.chosen(results)
 share(chosen=chosen, recipe=recipe, recipe_ssim=gray.loc["one shadow, aligned, chosen inverse model", "ssim"])
+said = {name: f"{line.ssim:.4f} ({line.auc:.4f}, {line.top1_of_100:.1%})" for name, line in means.iterrows()}
+share(pooled=said[pool], longer=said["one shadow, aligned, trained longer"])
 share(own=means.loc[ladder.OWN_OUTPUTS, "ssim"], intervals=rungs.interval_sentence(rows))
+few = f"queries {ladder.BUDGETS[0]}"
+share(few=few, few_by=f"{means.loc[few, 'ssim'] - gray.loc[pool, 'ssim']:+.4f}")
 off = (predicted["transferred"] - predicted["predicted"]).abs()
 share(off=off.mean(), furthest=off.max(), note=results.note("ladder"))
 
 # %% [markdown]
 # **Reading.** The label alone has an SSIM of {glue:text}`label`; one shadow as it is, {glue:text}`one`. With the target's outputs aligned
-# (held-out shadows choose: {glue:text}`chosen`) one shadow reaches {glue:text}`aligned`; *{glue:text}`pool`*, {glue:text}`pool_ssim`; one shadow whose inverse model is trained
-# for as many updates as that of the largest pool, {glue:text}`longer`. Of the inverse models held-out shadows choose *{glue:text}`recipe`*, which
+# (held-out shadows choose: {glue:text}`chosen`) one shadow reaches {glue:text}`aligned`. *{glue:text}`pool`* has an SSIM (AUC, top-1 of 100) of {glue:text}`pooled`; one shadow whose inverse model is trained
+# for as many updates, {glue:text}`longer`: what lies between these two is the pool's, the rest of its gain the updates'. Of the inverse models held-out shadows choose *{glue:text}`recipe`*, which
 # reaches {glue:text}`recipe_ssim`: one shadow in the attack, {glue:text}`held_out` more for the two choices. Of all attackers without queries and weights, *{glue:text}`best`* has the
 # highest SSIM, {glue:text}`best_ssim` (MSE {glue:text}`best_mse`); it finds the true image first among a hundred of its class in {glue:text}`best_top` of the cases (class average:
-# {glue:text}`average_top`), with an AUC of {glue:text}`best_auc`. Reference: the inverse model of one shadow reaches {glue:text}`own` on the outputs of that shadow.
+# {glue:text}`average_top`), with an AUC of {glue:text}`best_auc` (label alone: {glue:text}`label_auc`). Reference: the inverse model of one shadow reaches {glue:text}`own` on the outputs of that shadow.
 #
 # With queries and without weights: *{glue:text}`asked`*, an inverse model that is trained on the target's answers for images of the attacker, reaches
-# {glue:text}`asked_ssim`. With weights and without queries: the gradient reconstruction through the target's own weights has {glue:text}`white`. Of all rows *{glue:text}`first`* has the highest SSIM.
+# {glue:text}`asked_ssim`. With weights and without queries: the gradient reconstruction through the target's own weights, without an inverse model and after {glue:text}`white_steps` steps, has {glue:text}`white`,
+# which is one attack and not what weights are worth. Of all rows *{glue:text}`first`* has the highest SSIM.
 #
 # Scores on the target differ from those on held-out shadows by {glue:text}`off` on average and {glue:text}`furthest` at most.
 #
 # **What to trust.** Scale: {glue:text}`note`. {glue:text}`intervals` Networks that are trained longer answer more extremely; whether they are aligned as
-# easily is to be seen at a larger profile. The largest pool takes more
-# training than one shadow does; the row that is trained longer tells what of its gain is due to that. Rows with queries or weights are no gray box as the
+# easily is to be seen at a larger profile. *{glue:text}`few`* adds ten pairs to the largest pool, too few to teach it much, and moves its SSIM by {glue:text}`few_by`: another
+# training may do as much, so smaller differences say nothing. The thesis's best attack, $M_I(\tilde{X})$, is no row here. Rows with queries or weights are no gray box as the
 # thesis describes it ({doc}`../pages/threat_model`).

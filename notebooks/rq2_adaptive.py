@@ -89,23 +89,27 @@ share(exact=by_k["ssim"].iloc[0], last=by_k["ssim"].iloc[-1], exact_auc=by_k["au
 share(rises=int((by_k["ssim"].diff() > 0).sum()), steps=len(by_k) - 1, label=means.loc[ladder.LABEL_ALONE, "ssim"])
 rounded = means["ssim"] - by_k["ssim"].iloc[0]
 share(one_decimal=f"{rounded['logits, 1 decimal']:+.4f}", no_decimals=f"{rounded['logits, 0 decimals']:+.4f}")
-share(hardly=rounded[[f"logits, {count} decimals" for count in (4, 3, 2)]].abs().max())
+share(hardly=rounded[[f"logits, {count} decimals" for count in (4, 3, 2)]].abs().max(), label_auc=means.loc[ladder.LABEL_ALONE, "auc"])
 share(probabilities=means.loc["probabilities", "ssim"], printed=means.loc["probabilities, 4 decimals", "ssim"])
 share(half=means.loc["probabilities, half precision", "ssim"], note=results.note("defences"))
 
 # %% tags=["remove-input"]
 images = len(rows[["replicate", "image"]].drop_duplicates())
+by_attacker = rungs.answer_frame(results, "ssim").set_index("attacker")
+few = by_attacker.loc[f"queries {ladder.BUDGETS[0]}"] - by_attacker.loc[ladder.pool_row(defences.DEFENDED_SHADOWS)]
+share(noise=few.abs().max())
 moved, count, direction = rungs.moved_answers(utility, images)
 share(moved=moved, count=count, images=images, direction=direction, intervals=rungs.interval_sentence(rows))
 
 # %% [markdown]
 # **Reading.** With all ten logits the attack has an SSIM of {glue:text}`exact` and an AUC of {glue:text}`exact_auc`; with the largest alone
-# {glue:text}`last` and {glue:text}`last_auc`, where the label alone has an SSIM of {glue:text}`label`. From one number of visible outputs to the next
+# {glue:text}`last` and {glue:text}`last_auc`, where the label alone has {glue:text}`label` and {glue:text}`label_auc`. From one number of visible outputs to the next
 # smaller one the SSIM rises in {glue:text}`rises` of {glue:text}`steps` steps. Probabilities in full give {glue:text}`probabilities`,
 # as half-precision numbers {glue:text}`half`, and with four decimals {glue:text}`printed`.
 #
-# Rounding logits to one decimal changes the SSIM by {glue:text}`one_decimal`, rounding to whole numbers by {glue:text}`no_decimals`. Each row is a training of its own:
-# two to four decimals, which hardly change a logit, already move it by up to {glue:text}`hardly`. Differences of about this size say nothing.
+# Rounding logits to one decimal changes the SSIM by {glue:text}`one_decimal`, rounding to whole numbers by {glue:text}`no_decimals`. Two to four decimals, which hardly
+# change a logit, move it by up to {glue:text}`hardly`, with the same initial weights and batches. Another training moves a row by more: ten queries, which add little to a
+# pool but change its batches, by up to {glue:text}`noise` in {ref}`the table above <table-answers>`. Differences of that size say nothing.
 # The accuracy moves most with *{glue:text}`moved`*: the largest answer is right for {glue:text}`count` {glue:text}`direction` of {glue:text}`images` images.
 #
 # **What to trust.** Scale: {glue:text}`note`. {glue:text}`intervals` All rows of a replicate attack one target with one pool of shadows, and differ in nothing but the answers

@@ -33,7 +33,7 @@ device = "auto"  # or "cpu", "cuda"
 
 # %% tags=["hide-input"]
 from mi_core.report import figures
-from mi_core.report.notebook import open_chapter, share, show_frame
+from mi_core.report.notebook import open_chapter, share, show_frame, show_measures
 from mi_core.study.overview import change_pairs, changed_lines, differences
 from mi_core.study.results import open_results
 
@@ -44,7 +44,22 @@ share(compared=lines["image"].nunique(), attack_training=results.sizes("comparis
 
 # %% [markdown]
 # Here {glue:text}`compared` images are attacked and $M_I$ is trained on {glue:text}`attack_training`; other chapters may have
-# other scales.
+# other scales. With the code's protocol unchanged:
+
+# %% tags=["hide-input"]
+show_measures(results, lines[lines["change"] == ""], ["ssim", "mse", "auc", "to_class_average"], "levels", "comparison")
+
+# %% tags=["remove-input"]
+means = lines.groupby("line")[["mse", "auc", "to_class_average"]].mean()
+still = means["to_class_average"].loc[[f"{name} | X~/class_average" for name in ("update=gradient_descent", "protocol=text")]]
+share(still=still.iloc[0], text_still=still.iloc[1], text_auc=means.loc["protocol=text | M_I(X~)", "auc"])
+worse = [row for row in ("M_I(O)", "M_I(X~)", "M_I(A_L)") if means.mse[f" | {row}"] > means.mse[" | baseline: black image"]]
+share(worse=", ".join(worse) or "none of them")
+
+# %% [markdown]
+# What follows are differences, so look at these levels first. An inverse model whose MSE is above that of a black image is hardly trained (here: {glue:text}`worse`);
+# what speeds up its training then moves it much. By plain gradient descent with the thesis's step size $\tilde{X}$ hardly leaves the class average that it begins from: it keeps an SSIM of
+# {glue:text}`still` with it, and of {glue:text}`text_still` under all of the text's choices, where $M_I(\tilde{X})$ has an AUC of {glue:text}`text_auc`. Those lines compare with no attack at all.
 #
 # Stand-alone $\tilde{X}$ first, then the inverse models. With one replicate an interval is a bootstrap over its
 # images, the models being given: another training may move a row by more. With several it is Student's t over replicates.

@@ -41,6 +41,9 @@ OWN_ROWS = {  # what begins a row of ours: what it is
     "ceiling": "reference: needs the true images",
     "ceiling: M_I(O)/own-outputs": "M_I(O)/own-outputs: the inverse model when its own shadow answers",
 }
+_ONE_PAIR = " The thesis's ± is over trainings of the inverse model on one split."
+_UNSAID = " What the thesis's ± is over is not said."
+PRINTED_SPREADS = {1: _UNSAID, 3: _UNSAID, 4: _ONE_PAIR, 5: _ONE_PAIR, 6: _ONE_PAIR}  # by table; Table 2 prints none
 BOOTSTRAP_NOTE = (
     "Bars in figures of differences are bootstraps over its images, the networks given; another training or split may "
     "move a row by more."
@@ -83,7 +86,8 @@ def show_table(results: Results, number: int, *, name: str = "") -> HTML:
     """
     name = name or f"table{number}"
     summary = results.table(number)
-    note = f'<p class="scale">Here: {results.note(f"table{number}")}. {_spread_note(summary)}</p>'
+    spreads = _spread_note(summary) + PRINTED_SPREADS.get(number, "")
+    note = f'<p class="scale">Here: {results.note(f"table{number}")}. {spreads}</p>'
     return HTML(compare(summary, name=name) + note + _meanings(summary) + csv_link(as_csv(summary), name))
 
 
@@ -131,9 +135,7 @@ def _spread_note(summary: pd.DataFrame) -> str:
     if summary["seed_std"].notna().any():
         spreads.append("(±) is the population standard deviation over trainings on the first replicate's split")
     ours = "; ".join(spreads) or "Nothing was computed"
-    has_printed = "published_std" in summary and summary["published_std"].notna().any()
-    printed = " The thesis's ± is over trainings on one split." if has_printed else ""
-    return f"{ours}.{printed}"
+    return f"{ours}."
 
 
 def show_frame(frame: pd.DataFrame, name: str, data: pd.DataFrame | None = None) -> HTML:
@@ -156,7 +158,7 @@ def show_claims(verdicts: pd.DataFrame) -> HTML:
     """The lines of claims, one a line: the least favourable comparison and its rows, verdict, cause and chapter."""
     lines = verdicts[verdicts["statement"] != ""]
     named = {"claim": lines["item"], "statement": lines["statement"], "compared": lines["compared"].replace("", "—")}
-    here = "here [95 % interval]"
+    here = "here [95 % interval; of a ratio, where the thesis's would match]"
     return _show_verdicts(lines, named, {"supported?": lines["claim_supported"]}, lines, "claims", here)
 
 

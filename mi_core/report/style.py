@@ -8,6 +8,8 @@ import re
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from mi_core.study.overview import SHOWN_AS
+
 __all__ = [
     "DARK",
     "FULL_WIDTH",
@@ -96,13 +98,13 @@ def shown_name(row: str) -> str:
     """The name of a row as tables print it.
 
     Artefacts call a row that needs the true images a ceiling; readers see "reference", for other inverse models or
-    more shadows may do better than it.
+    more shadows may do better than it. They call the average of nearest outputs a baseline, which is an attack.
 
     Example:
         >>> shown_name("ceiling: nearest auxiliary image")
         'reference: nearest auxiliary image'
     """
-    return re.sub("^ceiling: ", "reference: ", row)
+    return SHOWN_AS.get(row, re.sub("^ceiling: ", "reference: ", row))
 
 
 def row_label(row: str) -> str:

@@ -110,14 +110,14 @@ CLAIMS = (
     Claim(
         "C2",
         "M_I(X~) beats stand-alone X~ by 54.73 % SSIM",
-        f"its SSIM minus that of X~: {EFFECT}; the number is the ratio of the means minus one",
+        f"its SSIM minus that of X~: {EFFECT}; the number is the ratio minus one, its mean over replicates",
         (Comparison(_model("X~"), _ssim(3, "class_average")),),
         "rq1_inputs",
     ),
     Claim(
         "C3",
         "M_I(X~) beats M_I(O) by 62.19 % SSIM",
-        f"its SSIM minus that of M_I(O): {EFFECT}; the number is the ratio of the means minus one",
+        f"its SSIM minus that of M_I(O): {EFFECT}; the number is the ratio minus one, its mean over replicates",
         (Comparison(_model("X~"), _model("O")),),
         "rq1_inputs",
     ),
@@ -148,7 +148,7 @@ CLAIMS = (
     ),
     Claim(
         "C7",
-        "rounding to one decimal changes nothing",
+        "rounding to one decimal has minimal impact",
         "rounded minus exact, SSIM and MSE, both models: each interval lies inside the margin",
         tuple(_rounding()),
         "rq2_rounding",
@@ -198,8 +198,8 @@ def compare_lines(claim: Claim, means: Means) -> pd.DataFrame:
         claim: one of ``CLAIMS``.
         means: replicate means of the tables that it compares.
     Returns:
-        Columns first, second (rows), split, metric, kind, published (the same difference in the thesis's numbers, NaN
-        where it prints none), mean, low, high, p_value, holm, agreeing,
+        Columns first, second (rows; with its split where that is another), split, metric, kind, published (the same
+        difference in the thesis's numbers, NaN where it prints none), mean, low, high, p_value, holm, agreeing,
         opposing, count. P values are of a difference of zero, so NaN for the kinds "equal" and "at most".
     Raises:
         KeyError: a table lacks a line.
@@ -209,7 +209,8 @@ def compare_lines(claim: Claim, means: Means) -> pd.DataFrame:
         rivals = [comparison.second, *comparison.others]
         second = max(rivals, key=lambda line: line_values(means, line).mean())
         found = paired_difference(line_values(means, comparison.first), line_values(means, second))
-        names = (comparison.first[1], second[1], comparison.first[2], comparison.metric, comparison.kind)
+        elsewhere = "" if second[2] == comparison.first[2] else f" ({second[2]})"
+        names = (comparison.first[1], second[1] + elsewhere, comparison.first[2], comparison.metric, comparison.kind)
         published = published_value(*comparison.first) - published_value(*second)
         lines.append(
             (

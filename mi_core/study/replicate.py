@@ -12,7 +12,7 @@ from mi_core.study.graph import Task
 from mi_core.study.parameters import THESIS_REGULARISERS, Study
 from mi_core.study.source import CHECKSUMS
 
-__all__ = ["COMBINATIONS", "HEADS", "SHADES", "SHADOW_MARK", "STARTS", "TRUNCATIONS", "Replicate"]
+__all__ = ["COMBINATIONS", "HEADS", "SHADES", "SHADOW_MARK", "STARTS", "TRUNCATIONS", "Replicate", "nearest_outputs"]
 
 COMBINATIONS = ("O", "A_L", "X~", "O+A_L", "O+X~", "A_L+X~", "O+A_L+X~")
 STARTS = ("random", "class_instance", "class_average")
@@ -61,7 +61,11 @@ BASELINES = (
     "random class image",
     "average of nearest outputs",
 )
-NEAREST_OUTPUTS = 50  # images averaged, at most a twentieth of those that the attacker has outputs for
+
+
+def nearest_outputs(study: Study) -> int:
+    """How many images the average of nearest outputs takes: 50, or a twentieth of those that have outputs if fewer."""
+    return max(1, min(50, study.attack_training // 20))
 
 
 @dataclass(frozen=True)
@@ -278,7 +282,7 @@ class Replicate:
         if name == "random class image":
             parameters["stream"] = self.stream
         if name == "average of nearest outputs":
-            parameters["k"] = max(1, min(NEAREST_OUTPUTS, self.study.attack_training // 20))
+            parameters["k"] = nearest_outputs(self.study)
             inputs["auxiliary outputs"] = self.outputs("shadow", "shadow_train")
         return Task("baseline", parameters, inputs, work=1)
 

@@ -49,6 +49,7 @@ SIZES_OF_LADDER = SIZES_OF_CLASSIFIER | {
     "ladder_test": "attacked images",
 }
 SIZES = {
+    "ladder": SIZES_OF_LADDER | {"steps": "steps of X~"},
     "table1": {"head_images": "training images of a head", "head_epochs": "epochs of a head"},
     "table2": SIZES_OF_CLASSIFIER,
 }
@@ -230,7 +231,8 @@ def estimate(missing: list[Task]) -> str:
 
 def _reduced(study: Study, experiment: str) -> list[str]:
     """What an experiment has less of than the thesis, in words."""
-    sizes = SIZES_OF_LADDER if experiment.startswith(("ladder", "defences")) else SIZES.get(experiment, SIZES_OF_ATTACK)
+    others = SIZES_OF_LADDER if experiment.startswith(("ladder", "defences")) else SIZES_OF_ATTACK
+    sizes = SIZES.get(experiment, others)
     pairs = {name: (getattr(study, name), getattr(PROFILES["paper"], name)) for name in sizes}
     return [f"{ours:,} of {full:,} {sizes[name]}" for name, (ours, full) in pairs.items() if ours != full]
 
