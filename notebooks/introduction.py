@@ -93,8 +93,9 @@ if results.has("ladder"):
     row = f"{pool_rows(results.sizes('ladder'))[-1]}, chosen inverse model"
     means = rows_of(results).groupby("row")[["ssim", "auc"]].mean()
     told = [f"{means.ssim[name]:.4f} and {means.auc[name]:.4f}" for name in ("one shadow", row, "label alone")]
-    said = f"Of another target ({results.note('ladder').partition(';')[0].partition(':')[0]}) one shadow gets SSIM and AUC {told[0]}; "
-    said += f"with the same access, outputs aligned and more shadows, {told[1]}; the label alone {told[2]}"
+    scale = results.note("ladder").partition(";")[0].partition(":")[0]
+    said = f"Of {'this' if results.profile('ladder') == results.profile('table4') else 'another'} target ({scale}) "
+    said += f"one shadow gets SSIM and AUC {told[0]}; with the same access, outputs aligned and more shadows, {told[1]}; the label alone {told[2]}"
 share(aligned=said)
 
 # %% [markdown]
