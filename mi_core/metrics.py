@@ -214,7 +214,8 @@ def rank_within_class(
     Source: ranks of one true among impostors, as in biometric identification; the pooled threshold is that of
         Carlini et al. 2022 for membership.
     """
-    truth = torch.arange(len(reconstructions)) if truth is None else truth
+    labels, left_out = labels.cpu(), None if left_out is None else left_out.cpu()
+    truth = torch.arange(len(reconstructions)) if truth is None else truth.cpu()
     if len(labels) != len(candidates) or len(truth) != len(reconstructions) or len(truth) == 0:
         raise ValueError(
             "`labels` must be as many as `candidates`, `truth` as many as `reconstructions`, and these at least one; "
@@ -276,8 +277,8 @@ def calibration_error(probabilities: Tensor, labels: Tensor, *, bins: int = 15) 
             f"`labels` must be ({len(probabilities)},), as many as `probabilities`, and `bins` at least 1; "
             f"got {tuple(labels.shape)} and {bins}"
         )
-    confidence, predicted = probabilities.detach().double().max(1)
-    excess = confidence - (predicted == labels).double()
+    confidence, predicted = probabilities.detach().cpu().double().max(1)
+    excess = confidence - (predicted == labels.cpu()).double()
     places = (confidence * bins).long().clamp(max=bins - 1)
     sums = torch.zeros(bins, dtype=torch.float64).index_add_(0, places, excess)
     return float(sums.abs().sum() / len(labels))

@@ -1,12 +1,15 @@
 """Random streams named by their purpose, so that one stream never shifts another."""
 
 import hashlib
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
 __all__ = ["derive_seed", "generator", "seeded"]
+
+_one_at_a_time = threading.RLock()
 
 
 def derive_seed(*names: str | int) -> int:
@@ -33,8 +36,12 @@ def generator(*names: str | int) -> torch.Generator:
 
 @contextmanager
 def seeded(*names: str | int) -> Iterator[None]:
-    """Run a block whose global random draws (initial weights, dropout) come from the stream called ``names``."""
-    devices = range(torch.cuda.device_count())
-    with torch.random.fork_rng(devices=devices):
+    """Run a block whose global random draws (initial weights, dropout) come from the stream called ``names``.
+
+    The state of PyTorch's generators is afterwards what it was before. They belong to the whole process, so of several
+    threads one at a time is in such a block.
+    """
+    devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()  # work on a CPU wakes no GPU
+    with _one_at_a_time, torch.random.fork_rng(devices=devices):
         torch.manual_seed(derive_seed(*names))
         yield

@@ -67,7 +67,7 @@ def fit(
     in evaluation mode.
 
     The order of the batches and the dropout of each epoch come from streams of their own, so a training that goes on
-    from a checkpoint ends with the same weights, bit for bit, as one that was never interrupted.
+    from a checkpoint ends with the same weights, on a CPU bit for bit, as one that was never interrupted.
 
     Args:
         model: the network, on the device to train on.
@@ -84,7 +84,8 @@ def fit(
     Returns:
         The losses of each epoch.
     Raises:
-        ValueError: no epochs, no data, an unknown schedule, or a model without a parameter to train.
+        ValueError: no epochs, no data, an unknown schedule, a model without a parameter to train, or a checkpoint of
+            more epochs.
         FloatingPointError: the loss became infinite or not a number.
     Source: thesis sections 3.1 and 3.2 (Adam, 1e-3, batch 32, 20 epochs, no early stopping).
     """
@@ -92,6 +93,11 @@ def fit(
         raise ValueError(
             f"`epochs` and the number of images must be at least 1, and inputs and targets equally many; "
             f"got {epochs} epochs, {len(inputs)} inputs, {len(targets)} targets"
+        )
+    if validation is not None and not len(validation[0]) == len(validation[1]) > 0:
+        raise ValueError(
+            "`validation` must be inputs and targets, equally many and at least one; "
+            f"got {len(validation[0])} and {len(validation[1])}"
         )
     if schedule not in SCHEDULES:
         raise ValueError(f"`schedule` must be one of {', '.join(SCHEDULES)}; got {schedule!r}")
@@ -104,6 +110,8 @@ def fit(
     rows = [_in_memory_order(weight) for weight in weights]
     optimiser = torch.optim.Adam(rows, lr=LEARNING_RATE, fused=True)
     history, first_epoch = _restore(model, optimiser, checkpoint)
+    if first_epoch > epochs:
+        raise ValueError(f"`checkpoint` must be of at most {epochs} epochs, as `epochs` says; it is of {first_epoch}")
     for _ in range(first_epoch):
         on_epoch()
     for epoch in range(first_epoch, epochs):
@@ -133,6 +141,7 @@ def fit(
         if checkpoint is not None and epoch + 1 < epochs:
             checkpoint.save(_state(model, optimiser, history))
         on_epoch()
+    model.zero_grad(set_to_none=True)  # nothing of the last batch for the caller's next step
     model.eval()
     return history
 
@@ -192,7 +201,7 @@ def fit_classifier(
 def predict(
     model: nn.Module, inputs: Tensor, *, batch_size: int = 256, precision: torch.dtype = torch.float32
 ) -> Tensor:
-    """Answers of ``model`` in evaluation mode, without gradients, as float32; the model's mode is restored.
+    """Answers of ``model`` in evaluation mode, without gradients, as float32; each module's mode is restored.
 
     Raises:
         ValueError: no inputs, or some that are infinite or not a number.
@@ -234,12 +243,13 @@ def _in_memory_order(tensor: Tensor) -> Tensor:
 
 @contextmanager
 def _evaluating(model: nn.Module) -> Iterator[None]:
-    was_training = model.training
+    were_training = [module for module in model.modules() if module.training]
     model.eval()
     try:
         yield
     finally:
-        model.train(was_training)
+        for module in were_training:
+            module.training = True
 
 
 def _state(model: nn.Module, optimiser: torch.optim.Optimizer, history: History) -> dict[str, Tensor]:

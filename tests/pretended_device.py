@@ -1,9 +1,9 @@
-"""Each stage on a device that is only pretended, against the same stage on the CPU.
+"""Each stage, and calls of the library, on a device that is only pretended, against the same on the CPU.
 
 The device refuses what a GPU refuses, so this finds tensors that were left on the CPU, without a GPU at hand; what a
 GPU's own kernels do, it does not show.
 
-``python tests/pretended_device.py STORE`` prints a line for each task: its stage, and by how much it differs at most.
+``python tests/pretended_device.py STORE`` prints a line for each: its name, and by how much it differs at most.
 STORE holds a run of the smoke profile, and what is missing of the tasks' inputs is added to it. PyTorch keeps such a
 device for as long as the process lives, so this is a program and not a fixture.
 """
@@ -11,7 +11,7 @@ device for as long as the process lives, so this is a program and not a fixture.
 import json
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
+from mi_core.attacks import baselines
+from mi_core.data import Split
+from mi_core.ladder import measure_ladder
+from mi_core.metrics import calibration_error, rank_within_class
 from mi_core.study import stages
 from mi_core.study.experiments import EXPERIMENTS, ON_REQUEST, Replicate
 from mi_core.study.graph import Context, Runner, Task, all_tasks
@@ -32,7 +36,7 @@ from mi_core.study.store import Pieces, Store, Value
 
 NAME = "pretended"
 _setup_privateuseone_for_python_backend(NAME)
-DEVICE = torch.device(NAME, 0)
+DEVICE, CPU = torch.device(NAME, 0), torch.device("cpu")
 INDEXING = (torch.ops.aten.index.Tensor, torch.ops.aten.index_put.default, torch.ops.aten.index_put_.default)
 
 
@@ -51,6 +55,9 @@ class Elsewhere(Tensor):
         if not force:
             raise TypeError("what is on another device becomes no array unless that is forced")
         return self.numbers.detach().numpy()
+
+    def tolist(self) -> list:
+        return self.numbers.tolist()
 
     @classmethod
     def __torch_dispatch__(cls, operation: Any, types: Any, arguments: Any = (), options: Any = None) -> Any:
@@ -122,6 +129,45 @@ def compute(task: Task, inputs: dict[str, Value], device: torch.device) -> Value
         return getattr(stages, task.stage)(task.parameters, inputs, context)
 
 
+def library_calls() -> dict[str, Callable[[torch.device], Tensor]]:
+    """What a user of the library may call with tensors of a device, the first numbers of each answer."""
+    source = torch.Generator().manual_seed(7)
+    labels = torch.arange(40) % 10
+    images, outputs = torch.rand(40, 1, 32, 32, generator=source), torch.randn(40, 10, generator=source)
+
+    def split(device: torch.device) -> Split:
+        return Split(images.to(device), labels.to(device))
+
+    def ladder(device: torch.device) -> Tensor:
+        torch.manual_seed(7)
+        shadow = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(1024, 10)).to(device)
+        frame = measure_ladder(
+            lambda number: shadow, outputs.to(device), split(device), split(device), shadows=1, epochs=1
+        )
+        return torch.tensor(frame[["ssim", "mse"]].to_numpy())
+
+    def draws() -> torch.Generator:
+        return torch.Generator().manual_seed(8)
+
+    calls = {
+        name: lambda device, make=make: make(outputs.to(device), split(device))
+        for name, make in {
+            "black": baselines.black_images,
+            "global average": baselines.global_average_images,
+            "class average": baselines.class_average_images,
+            "class average of images elsewhere": lambda given, _: baselines.class_average_images(given, split(CPU)),
+            "random class image": lambda given, own: baselines.random_class_images(given, own, generator=draws()),
+            "nearest outputs": lambda given, own: baselines.nearest_output_averages(given, own, given + 1, k=3),
+        }.items()
+    }
+    return calls | {
+        "ranks": lambda device: rank_within_class(images.to(device), images.to(device) + 0.1, labels.to(device)).closer,
+        "shuffled": lambda device: baselines.shuffled_within_class(labels.to(device), generator=draws()),
+        "calibration": lambda device: torch.tensor(calibration_error(outputs.softmax(1).to(device), labels.to(device))),
+        "ladder": ladder,
+    }
+
+
 def largest_difference(value: Value, other: Value) -> float:
     """Of two values' numbers; infinite where they differ in form."""
     columns = [each.select_dtypes("number") if isinstance(each, pd.DataFrame) else each for each in (value, other)]
@@ -155,9 +201,14 @@ def main(folder: Path) -> None:
     with PretendedDevice():
         _tell({"refused": mistakes_refused()})
     runner = Runner(Store(folder), device="cpu", show_progress=False)
+    for name, call in library_calls().items():
+        expected = call(CPU)
+        with PretendedDevice():
+            found = torch.from_numpy(call(DEVICE).numpy(force=True))
+        _tell({"call": name, "difference": float((found - expected).abs().max())})
     for task in tasks_to_try():
         inputs = {name: runner.value(each, published=False) for name, each in task.inputs.items()}
-        expected = compute(task, inputs, torch.device("cpu"))
+        expected = compute(task, inputs, CPU)
         with PretendedDevice():
             found = compute(task, inputs, DEVICE)
         _tell({"stage": task.stage, "difference": largest_difference(found, expected)})

@@ -184,3 +184,8 @@ def test_what_does_not_fit_is_refused(reference: Tensor) -> None:
         pool_outputs([], torch.zeros(195))
     with pytest.raises(ValueError, match=r"`parts\[1\]` must .*, \(n, 4\) float with n > 0; got \(195, 3\)"):
         pool_outputs([reference, reference[:, :3]], torch.zeros(195))
+
+
+def test_what_is_learned_of_labels_alone_is_finite(reference: Tensor) -> None:
+    alone = torch.nn.functional.one_hot(reference.argmax(1), reference.shape[1]).to(reference)
+    assert torch.isfinite(align_outputs(alone, alone, method="learned")).all()

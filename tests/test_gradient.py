@@ -351,29 +351,41 @@ def test_outputs_with_a_graph_give_images_without_one(shadow):
 
 
 @pytest.mark.parametrize(
-    ("outputs", "start"),
+    ("outputs", "start", "message"),
     [
-        ((2, 10), (3, 1, 32, 32)),
-        ((0, 10), (0, 1, 32, 32)),
-        ((20,), (20, 1, 32, 32)),
-        ((2, 1), (2, 1, 32, 32)),
-        ((2, 9), (2, 1, 32, 32)),
-        ((2, 10), (2, 32, 32)),
-        ((2, 10), (2, 2, 16, 32)),
+        ((2, 10), (3, 1, 32, 32), "`outputs` and `start` must be equally many; got 2 and 3"),
+        ((0, 10), (0, 1, 32, 32), r"`outputs` must have two dimensions, \(n, 10\) float with n > 0"),
+        ((20,), (20, 1, 32, 32), "`outputs` must have two dimensions"),
+        ((2, 1), (2, 1, 32, 32), "`outputs` must have two dimensions"),
+        ((2, 9), (2, 1, 32, 32), "`outputs` must have two dimensions"),
+        ((2, 10), (2, 32, 32), r"`start` must be \(n, 1, 32, 32\)"),
+        ((2, 10), (2, 2, 16, 32), r"`start` must be \(n, 1, 32, 32\)"),
     ],
 )
-def test_shapes_that_do_not_fit_are_refused(shadow, outputs, start):
-    with pytest.raises(ValueError, match=r"`outputs` must be \(n, 10\) and `start` \(n, 1, 32, 32\), n > 0; got"):
+def test_shapes_that_do_not_fit_are_refused(shadow, outputs, start, message):
+    with pytest.raises(ValueError, match=message):
         reconstruct_images(shadow, torch.zeros(outputs), torch.zeros(start), **NO_WEIGHTS, steps=1)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 @pytest.mark.parametrize("update", ["adam", "gradient_descent"])
-def test_outputs_that_are_not_finite_are_noticed(shadow, value, update):
+def test_outputs_that_are_not_finite_are_refused_and_answers_that_are_not_are_noticed(shadow, value, update):
     outputs, start = problem(3)
-    outputs[1, 4] = value
+    broken = outputs.clone()
+    broken[1, 4] = value
+    with pytest.raises(ValueError, match="`outputs` must be finite"):
+        reconstruct_images(shadow, broken, start, **NO_WEIGHTS, steps=2, update=update)
+    with torch.no_grad():
+        next(shadow.parameters()).fill_(math.nan)
     with pytest.raises(FloatingPointError, match="the reconstruction is not finite after 2 steps"):
         reconstruct_images(shadow, outputs, start, **NO_WEIGHTS, steps=2, update=update)
+
+
+def test_a_shadow_without_parameters_computes_in_float32():
+    outputs, start = problem(2)
+    corner = nn.Sequential(nn.Flatten(), nn.AdaptiveAvgPool1d(10)).eval()  # each output the mean of some pixels
+    found = reconstruct_images(corner, outputs, start, **NO_WEIGHTS, steps=2)
+    assert found.dtype == torch.float32 and not torch.equal(found, start)
 
 
 def test_class_averages_and_instances_by_their_definition(auxiliary):

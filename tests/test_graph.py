@@ -1,6 +1,8 @@
 """Tasks, keys and the runner, on stages that count their calls."""
 
 import json
+import subprocess
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,7 +11,7 @@ import pytest
 import torch
 
 from mi_core.errors import UserError
-from mi_core.study import graph, stages
+from mi_core.study import graph, provenance, stages
 from mi_core.study.graph import Runner, Task, all_tasks
 from mi_core.study.stages import common
 from mi_core.study.store import Store
@@ -135,3 +137,67 @@ def test_cuda_without_a_gpu_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(UserError, match="`device` is 'cuda', but this machine has no GPU"):
         stages.choose_device("cuda")
     assert stages.choose_device("auto").type == "cpu"
+
+
+def test_a_stage_that_was_killed_and_goes_on_tells_of_both_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, threads = Task("outputs", {"value": 1}), torch.get_num_threads()
+
+    def outputs(parameters, inputs, context):
+        if context.pieces.load("half") is None:
+            time.sleep(0.2)
+            context.pieces.save("half", {"value": np.ones(1)})
+            raise KeyboardInterrupt
+        return {"value": np.ones(2)}
+
+    monkeypatch.setattr(stages, "outputs", outputs)
+    store = Store(tmp_path)
+    monkeypatch.setattr(graph, "describe_machine", lambda *_: {"commit": "first+changes", "threads": threads})
+    with pytest.raises(KeyboardInterrupt):
+        Runner(store, show_progress=False).compute([task])
+    monkeypatch.setattr(graph, "describe_machine", lambda *_: {"commit": "second", "threads": threads + 1})
+    Runner(store, show_progress=False).compute([task])
+    last = store.load(store.find("outputs", task.key))[1]
+    [earlier] = last["earlier"]
+    assert (last["commit"], earlier["commit"]) == ("second", "first+changes")
+    assert earlier["seconds"] >= 0.2 > last["seconds"] and earlier["threads"] == threads
+    assert not store.pieces("outputs", task.key).names()
+
+
+def test_a_stage_without_memory_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def outputs(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(stages, "outputs", outputs)
+    with pytest.raises(UserError, match="the stage outputs ran out of memory: close other programs"):
+        Runner(Store(tmp_path), show_progress=False).compute([Task("outputs", {"value": 1})])
+
+
+def test_convolutions_on_a_gpu_are_in_float32_where_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(common.torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(common.torch.backends.cudnn, "allow_tf32", True)
+    assert stages.choose_device("cpu").type == "cpu" and torch.backends.cudnn.allow_tf32
+    assert stages.choose_device("auto").type == "cuda" and not torch.backends.cudnn.allow_tf32
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_gpu_that_emulates_bfloat16_does_not_count_as_fast(monkeypatch: pytest.MonkeyPatch, fast: bool) -> None:
+    monkeypatch.setattr(
+        common.torch.cuda, "is_bf16_supported", lambda including_emulation=True: fast or including_emulation
+    )
+    chosen = stages.choose_precision("auto", torch.device("cuda"))
+    assert chosen == (torch.bfloat16 if fast else torch.float32)
+
+
+def test_inside_another_project_the_commit_is_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MI_CORE_COMMIT", raising=False)
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    author = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    subprocess.run(["git", *author, "commit", "-q", "--allow-empty", "-m", "x"], cwd=tmp_path, check=True)
+    (tmp_path / "installed").mkdir()
+    provenance.commit.cache_clear()
+    for root, known in ((tmp_path / "installed", False), (tmp_path, True)):
+        monkeypatch.setattr(provenance, "ROOT", root.resolve())
+        assert (provenance.commit() != "unknown") is known
+        provenance.commit.cache_clear()

@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from mi_core import ladder
+from mi_core.attacks.alignment import align_outputs
 from mi_core.data import CLASSES, Split
 from mi_core.ladder import measure_ladder
 from mi_core.randomness import seeded
@@ -105,3 +107,27 @@ def test_what_cannot_be_measured_is_refused(halves: tuple[Split, Split]) -> None
         measure_ladder(never, outputs, auxiliary, truth, epochs=0)
     with pytest.raises(ValueError, match="`budgets` between 1 and 32"):
         measure_ladder(never, outputs, auxiliary, truth, budgets=[41], query=lambda images: outputs)
+
+
+def test_standardised_outputs_are_given_to_a_model_that_was_trained_on_such(
+    halves: tuple[Split, Split], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    auxiliary, truth = halves
+    shadow = trained(auxiliary.images, auxiliary.labels, name="shadow 0")
+    trained_on: list[Tensor] = []
+    fitted = ladder.fit_inverse_model
+
+    def watched(inputs: Tensor, *given: object, **options: object) -> object:
+        trained_on.append(inputs)
+        return fitted(inputs, *given, **options)
+
+    monkeypatch.setattr(ladder, "fit_inverse_model", watched)
+    for method, count in (("covariance", 1), ("standardised", 2)):
+        trained_on.clear()
+        measure_ladder(
+            lambda number: shadow, shadow(truth.images), auxiliary, truth, shadows=1, method=method, epochs=1
+        )
+        assert len(trained_on) == count
+    reference = shadow(auxiliary.images).detach()
+    assert torch.equal(trained_on[0], reference)
+    assert torch.equal(trained_on[1], align_outputs(reference, reference, method="standardised"))

@@ -1,3 +1,6 @@
+import threading
+import time
+
 import pytest
 import torch
 
@@ -52,3 +55,40 @@ def test_seeded_gives_the_global_stream_back_after_an_error():
         torch.rand(3)
         raise KeyError
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_stream_is_the_same_beside_another_thread_that_draws_too():
+    with seeded(0, "weights"):
+        alone = [float(torch.rand(1)) for _ in range(200)]
+    before = torch.get_rng_state()
+    drawn: dict[str, list[float]] = {}
+
+    def draw(name: str) -> None:
+        with seeded(0, name):
+            drawn[name] = []
+            for _ in range(200):
+                drawn[name].append(float(torch.rand(1)))
+                time.sleep(0)
+
+    threads = [threading.Thread(target=draw, args=(name,)) for name in ("weights", "others", "more")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert drawn["weights"] == alone
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_stream_inside_another_of_the_same_thread_does_not_wait_for_it():
+    with seeded(0, "outer"), seeded(0, "inner"):
+        assert torch.rand(1) is not None
+
+
+def test_work_on_the_cpu_wakes_no_gpu(monkeypatch):
+    def woken(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(torch.cuda, "device_count", woken)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", woken)
+    with seeded(0, "weights"):
+        torch.rand(1)

@@ -353,3 +353,41 @@ def test_mean_batch_loss_counts_a_smaller_last_batch_as_much_as_any():
     inputs = torch.cat([torch.full((32, 1), 1.0), torch.full((3, 1), 3.0)])
     loss = mean_batch_loss(predict(network, inputs), torch.zeros(35, 1), loss=F.mse_loss)
     assert loss == pytest.approx((1 + 9) / 2)
+
+
+def test_predict_restores_each_module_s_own_mode(toy_data):
+    network = toy_network().train()
+    network[1].eval()  # frozen running statistics
+    predict(network, toy_data[0])
+    assert network.training and network[4].training and not network[1].training
+
+
+def test_a_training_leaves_no_gradients_behind(toy_data):
+    network = toy_network()
+    fit(network, *toy_data, loss=F.cross_entropy, epochs=1, stream=STREAM)
+    assert all(weight.grad is None for weight in network.parameters())
+
+
+def test_a_checkpoint_of_more_epochs_than_asked_for_is_refused(toy_data):
+    checkpoint = KeptInMemory()
+    fit(toy_network(), *toy_data, loss=F.cross_entropy, epochs=4, stream=STREAM, checkpoint=checkpoint)
+    with pytest.raises(ValueError, match="`checkpoint` must be of at most 2 epochs, as `epochs` says; it is of 3"):
+        fit(toy_network(), *toy_data, loss=F.cross_entropy, epochs=2, stream=STREAM, checkpoint=checkpoint)
+
+
+@pytest.mark.parametrize("kept", [0, 69])
+def test_validation_of_unequal_lengths_is_refused_before_any_epoch(toy_data, kept):
+    inputs, labels = toy_data
+    epochs = []
+    with pytest.raises(ValueError, match=f"`validation` must be inputs and targets.*got 70 and {kept}"):
+        fit(
+            toy_network(),
+            inputs,
+            labels,
+            loss=F.cross_entropy,
+            epochs=1,
+            stream=STREAM,
+            validation=(inputs, labels[:kept]),
+            on_epoch=lambda: epochs.append(1),
+        )
+    assert not epochs

@@ -169,7 +169,7 @@ def _learned_map(fitted: Tensor, known: Tensor, prior: float) -> Map:
     """A residual network under which the fitted outputs of each class are distributed like the known ones."""
     count = known.shape[1]
     centres = torch.stack([known[known.argmax(1) == label].mean(0).nan_to_num() for label in range(count)])
-    spread = (known - centres[known.argmax(1)]).std()
+    spread = (known - centres[known.argmax(1)]).std().clamp_min(1e-12)  # 0 where all outputs of a class are equal
     with seeded("learned alignment"):
         layers = nn.Linear(2 * count, LEARNED_UNITS), nn.Tanh(), nn.Linear(LEARNED_UNITS, count)
     for weights in layers[-1].parameters():

@@ -29,13 +29,13 @@ DISTANCES_AT_ONCE = 256  # rows of a distance matrix, to bound memory
 def black_images(outputs: Tensor, auxiliary: Split) -> Tensor:
     """A black image (n, 1, 32, 32) for each output vector (n, 10)."""
     _check(outputs, auxiliary)
-    return torch.zeros(len(outputs), *auxiliary.images.shape[1:])
+    return torch.zeros(len(outputs), *auxiliary.images.shape[1:], device=outputs.device)
 
 
 def global_average_images(outputs: Tensor, auxiliary: Split) -> Tensor:
     """The mean auxiliary image, whatever the output; (n, 1, 32, 32) for (n, 10)."""
     _check(outputs, auxiliary)
-    return auxiliary.images.mean(0).expand(len(outputs), -1, -1, -1).clone()
+    return auxiliary.images.mean(0).to(outputs.device).expand(len(outputs), -1, -1, -1).clone()
 
 
 def class_average_images(outputs: Tensor, auxiliary: Split) -> Tensor:
@@ -45,7 +45,7 @@ def class_average_images(outputs: Tensor, auxiliary: Split) -> Tensor:
         ValueError: a class has no auxiliary image.
     """
     _check(outputs, auxiliary)
-    return class_averages(auxiliary)[outputs.argmax(1)]
+    return class_averages(auxiliary).to(outputs.device)[outputs.argmax(1)]
 
 
 def random_class_images(outputs: Tensor, auxiliary: Split, *, generator: torch.Generator) -> Tensor:
@@ -59,7 +59,7 @@ def random_class_images(outputs: Tensor, auxiliary: Split, *, generator: torch.G
     for label in outputs.argmax(1).tolist():
         candidates = places_of_class(auxiliary, label)
         chosen.append(candidates[torch.randint(len(candidates), (1,), generator=generator)])
-    return auxiliary.images[torch.cat(chosen)]
+    return auxiliary.images[torch.cat(chosen)].to(outputs.device)
 
 
 def shuffled_within_class(predicted: Tensor, *, generator: torch.Generator) -> Tensor:
@@ -80,11 +80,12 @@ def shuffled_within_class(predicted: Tensor, *, generator: torch.Generator) -> T
     if predicted.ndim != 1:
         raise ValueError(f"`predicted` must be (n,), the predicted classes; got {tuple(predicted.shape)}")
     donors = torch.arange(len(predicted))
-    for label in predicted.unique():
-        members = torch.nonzero(predicted == label).flatten()
+    known = predicted.cpu()
+    for label in known.unique():
+        members = torch.nonzero(known == label).flatten()
         circle = members[torch.randperm(len(members), generator=generator)]
         donors[circle] = circle.roll(1)
-    return donors
+    return donors.to(predicted.device)
 
 
 @torch.enable_grad()
@@ -151,8 +152,8 @@ def nearest_output_averages(outputs: Tensor, auxiliary: Split, auxiliary_outputs
     if not 1 <= k <= len(auxiliary):
         raise ValueError(f"`k` must be between 1 and {len(auxiliary)}, the number of auxiliary images; got {k}")
     check_outputs(auxiliary_outputs, "auxiliary_outputs", classes=None)
-    nearest = _nearest(outputs, auxiliary_outputs, k)
-    return torch.stack([auxiliary.images[places].mean(0) for places in nearest])
+    nearest = _nearest(outputs, auxiliary_outputs.to(outputs.device), k).to(auxiliary.images.device)
+    return torch.stack([auxiliary.images[places].mean(0) for places in nearest]).to(outputs.device)
 
 
 def nearest_auxiliary_images(images: Tensor, auxiliary: Split) -> Tensor:

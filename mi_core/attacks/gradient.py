@@ -122,13 +122,10 @@ def reconstruct_images(
         raise ValueError(f"`data_term` must be 'output_mse' or 'cross_entropy'; got {data_term!r}")
     if update not in ("adam", "gradient_descent"):
         raise ValueError(f"`update` must be 'adam' or 'gradient_descent'; got {update!r}")
-    fitting = outputs.shape[1:] == (CLASSES,) and start.shape[1:] == (1, SIDE, SIDE) and outputs.is_floating_point()
-    if not fitting or len(outputs) != len(start) or len(outputs) == 0:
-        raise ValueError(
-            f"`outputs` must be (n, {CLASSES}) and `start` (n, 1, {SIDE}, {SIDE}), n > 0; "
-            f"got {tuple(outputs.shape)} {outputs.dtype} and {tuple(start.shape)}"
-        )
+    check_outputs(outputs)
     check_images(start, "start")
+    if len(outputs) != len(start):
+        raise ValueError(f"`outputs` and `start` must be equally many; got {len(outputs)} and {len(start)}")
     if shadow.training:  # its dropout would act, and its running statistics would move
         raise ValueError("`shadow` must be in evaluation mode: call its .eval(), or use frozen_for_inference")
     if steps < 1 or group_size < 1:
@@ -141,13 +138,14 @@ def reconstruct_images(
     images = start.detach().float().clone(memory_format=torch.channels_last)
     group = torch.arange(len(images), device=images.device) // group_size
     share = 1 / torch.bincount(group).float()[group]  # 1 / |g| for every image
-    dtype = next(shadow.parameters()).dtype
+    dtype = next(shadow.parameters(), images).dtype
+    groups = int(group[-1]) + 1
     first_moment, second_moment = torch.zeros_like(images), torch.zeros_like(images)
     for step in range(1, steps + 1):
         gradient = _data_gradient(shadow, images.to(dtype), outputs, share, data_term, probabilities).float()
         gradient += 2 * l2_weight * images + tv_weight * _total_variation_gradient(images)
         if clip_norm is not None:
-            gradient *= _clip_factor(gradient, group, clip_norm)
+            gradient *= _clip_factor(gradient, group, groups, clip_norm)
         if update == "adam":
             first_moment.lerp_(gradient, 1 - BETAS[0])
             second_moment.mul_(BETAS[1]).addcmul_(gradient, gradient, value=1 - BETAS[1])
@@ -158,7 +156,7 @@ def reconstruct_images(
         images.clamp_(0, 1)
         on_step()
     if not torch.isfinite(images).all():
-        raise FloatingPointError(f"the reconstruction is not finite after {steps} steps: are the outputs finite?")
+        raise FloatingPointError(f"the reconstruction is not finite after {steps} steps: are the shadow's answers?")
     return images.contiguous()
 
 
@@ -188,10 +186,10 @@ def _total_variation_gradient(images: Tensor) -> Tensor:
     return gradient
 
 
-def _clip_factor(gradient: Tensor, group: Tensor, clip_norm: float) -> Tensor:
+def _clip_factor(gradient: Tensor, group: Tensor, groups: int, clip_norm: float) -> Tensor:
     """What each image's gradient is multiplied with, as ``torch.nn.utils.clip_grad_norm_`` does for a whole group."""
     squares = gradient.square().flatten(1).sum(1)
-    norms = torch.zeros(int(group[-1]) + 1, device=group.device).index_add_(0, group, squares).sqrt_()
+    norms = torch.zeros(groups, device=group.device).index_add_(0, group, squares).sqrt_()
     return (clip_norm / (norms + 1e-6)).clamp_(max=1.0)[group][:, None, None, None]
 
 

@@ -11,10 +11,12 @@ import importlib
 import ipaddress
 import logging
 import os
+import shutil
 import signal
 import socket
 import sys
 import threading
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -35,6 +37,7 @@ __all__ = ["check_address", "compute", "local_workers", "workers_at"]
 
 PATIENCE = 60  # seconds to wait for a scheduler, and for its first worker
 SHARE = 0.005  # of a task's work, after which the driver is told; so some hundred small messages a task
+CARRIED_SECONDS = 7 * 24 * 3600  # after which what a run has left on a worker is removed
 Artefact = tuple[str, bytes]  # name of the file and its content
 
 _one_at_a_time = threading.Lock()  # PyTorch's threads are shared by a process, and so is the Runner's memory
@@ -222,7 +225,12 @@ def _resources(device: str) -> dict[str, int]:
 def _threads(workers: int) -> int:
     """Of each worker: what the user has fixed, as for one process, or its share of the cores."""
     fixed = os.environ.get("OMP_NUM_THREADS", "")
-    return int(fixed) if fixed.isdecimal() else max(1, (os.cpu_count() or 1) // workers)
+    return int(fixed) if fixed.isdecimal() else max(1, _cores() // workers)
+
+
+def _cores() -> int:
+    """That this process may use, where the system tells."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _first_line(error: Exception) -> str:
@@ -266,7 +274,7 @@ def _runner(order: _Order) -> Runner:
         import torch
 
         torch.set_num_threads(order.threads)
-    store = Store(order.store) if order.store else Store(open_store().folder / "carried")
+    store = Store(order.store or _carried(order.run))
     shares: dict[str, float] = {}  # as they were last told to the driver
 
     def report(key: str, share: float) -> None:
@@ -275,6 +283,15 @@ def _runner(order: _Order) -> Runner:
             get_worker().log_event(order.run, (key, share))
 
     return Runner(store, device=order.device, show_progress=False, report=report)
+
+
+def _carried(run: str) -> Path:
+    """A folder for what travels in one run; another driver may have computed other inputs under the same keys."""
+    folder = open_store().folder / "carried"
+    for other in folder.glob("*"):
+        if time.time() - other.stat().st_mtime > CARRIED_SECONDS:
+            shutil.rmtree(other, ignore_errors=True)
+    return folder / run
 
 
 def _as_it_is(artefact: Artefact) -> Artefact:

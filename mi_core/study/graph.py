@@ -225,17 +225,25 @@ class Runner:
 
         advance(0.0)
         started = time.perf_counter()
+        earlier = pieces.processes()
+
+        def process() -> dict[str, Any]:
+            return describe_machine(device, precision) | {"seconds": round(time.perf_counter() - started, 3)}
+
+        pieces.record = lambda: [*earlier, process()]
         try:
             value = getattr(stages, task.stage)(
                 task.parameters, _Inputs(self, task.inputs), Context(device, precision, pieces, advance)
             )
         except (FloatingPointError, ValueError, RuntimeError, OSError) as error:
             raise UserError(f"the stage {task.stage} failed: {error}") from error
-        provenance = describe_machine(device, precision) | {
-            "seconds": round(time.perf_counter() - started, 3),
-            "version": VERSIONS[task.stage],
-            "parameters": dict(task.parameters),
-        }
+        except MemoryError:
+            raise UserError(
+                f"the stage {task.stage} ran out of memory: close other programs and run it again."
+            ) from None
+        provenance = process() | {"version": VERSIONS[task.stage], "parameters": dict(task.parameters)}
+        if earlier:  # killed and resumed
+            provenance["earlier"] = earlier
         path = self.store.save(task.stage, task.key, value, provenance)
         pieces.clear()
         advance(1.0)

@@ -155,15 +155,15 @@ def _trace(task: Task, store: Store) -> tuple[float, dict[str, Any]]:
     for each in all_tasks([task]):
         path = store.find(each.stage, each.key, published=False)
         if path is not None:
-            records.append(store.load(path)[1])
+            record = store.load(path)[1]
+            records += [record, *record.get("earlier", [])]
     provenance: dict[str, Any] = {
         name: sorted({str(record[name]) for record in records})
         for name in ("commit", "hardware", "device", "threads", "precision")
     }
     provenance["peak_memory_mib"] = max((record.get("peak_memory_mib", 0) for record in records), default=0)
-    packages = records[-1]["versions"]
     provenance["versions"] = {
-        package: sorted({record["versions"][package] for record in records}) for package in packages
+        package: sorted({record["versions"][package] for record in records}) for package in records[0]["versions"]
     }
     return round(sum(record["seconds"] for record in records), 1), provenance
 

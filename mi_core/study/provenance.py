@@ -24,6 +24,8 @@ def commit() -> str:
     if given := os.environ.get("MI_CORE_COMMIT"):
         return given
     try:
+        if Path(_git("rev-parse", "--show-toplevel")).resolve() != ROOT:  # installed somewhere inside another project
+            return "unknown"
         head = _git("rev-parse", "HEAD")
         return head + ("+changes" if _git("status", "--porcelain", "--", "mi_core", ":!mi_core/report") else "")
     except (OSError, subprocess.CalledProcessError):

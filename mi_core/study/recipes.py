@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-__all__ = ["RECIPES", "Recipe", "best_recipe", "recipe_of"]
+__all__ = ["RECIPES", "Recipe", "best_alignment", "best_recipe", "recipe_of"]
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,16 @@ def best_recipe(scores: pd.DataFrame) -> str:
         scores: columns row, a name of ``RECIPES``, and ssim; a line for each recipe and held-out shadow.
     """
     return str(scores.groupby("row")["ssim"].mean().idxmax())
+
+
+def best_alignment(scores: pd.DataFrame) -> tuple[str, float]:
+    """The method and the prior with the highest mean SSIM; one that changes M_S's own outputs too is not for pools.
+
+    Args:
+        scores: columns method, prior and ssim; a line for each alignment and held-out shadow.
+    """
+    fitting = scores[scores["method"] != "standardised"]
+    return fitting.groupby(["method", "prior"])["ssim"].mean().idxmax()
 
 
 def recipe_of(parameters: Mapping[str, Any], scores: pd.DataFrame | None) -> Recipe:

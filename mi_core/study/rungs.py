@@ -9,7 +9,7 @@ from mi_core.study.answers import DEFENCES
 from mi_core.study.ladder import Ladder, pool_row, pool_sizes
 from mi_core.study.leakage import MEASURES, measured
 from mi_core.study.parameters import Study
-from mi_core.study.recipes import best_recipe
+from mi_core.study.recipes import best_alignment, best_recipe
 from mi_core.study.replicate import Replicate
 from mi_core.study.results import Results
 
@@ -80,9 +80,8 @@ def choice_frame(results: Results) -> pd.DataFrame:
 def chosen(results: Results) -> tuple[str, str]:
     """The alignment and the inverse model that held-out shadows choose, in each replicate by itself."""
     alignments = []
-    # As the stage chooses: standardising, which changes M_S's own outputs too, is not for pools.
-    for _, scores in results.frame("ladder_choice").query("method != 'standardised'").groupby("replicate"):
-        method, prior = scores.groupby(["method", "prior"])["ssim"].mean().idxmax()
+    for _, scores in results.frame("ladder_choice").groupby("replicate"):
+        method, prior = best_alignment(scores)
         alignments.append(f"{method}, prior {prior:g}")
     recipes = [best_recipe(scores) for _, scores in results.frame("ladder_models_choice").groupby("replicate")]
     return _counted(alignments), _counted(recipes)

@@ -15,7 +15,7 @@ import re
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ __all__ = ["Pieces", "Store", "Value", "checksum", "temporary_prefix", "write_at
 
 Value = dict[str, np.ndarray] | pd.DataFrame
 CHECKSUM_LENGTH = 16  # hexadecimal digits
+RECORD = "processes"  # name of the piece that says who computed the others
 STALE_SECONDS = 3600  # after which a temporary file belongs to no living writer
 
 
@@ -192,10 +193,19 @@ class Pieces:
     """Parts of an artefact that is still being computed, so that a killed run goes on where it was.
 
     A piece that cannot be read counts as absent: it is computed again.
+
+    Attributes:
+        record: what each process that has computed pieces should be remembered by; asked whenever a piece is kept.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.record: Callable[[], list[dict[str, Any]]] | None = None
+
+    def processes(self) -> list[dict[str, Any]]:
+        """What ``record`` has said of the processes that these pieces come from."""
+        written = self.load(RECORD)
+        return [] if written is None else json.loads(written["json"].tobytes())
 
     def load(self, name: str) -> dict[str, np.ndarray] | None:
         path = next(iter(sorted(self.folder.glob(f"{name}.*"))), None)
@@ -213,7 +223,12 @@ class Pieces:
             return None
 
     def save(self, name: str, tensors: dict[str, np.ndarray]) -> None:
-        """Keep a piece; it replaces an older one of the same name."""
+        """Keep a piece, and who computed; it replaces an older one of the same name."""
+        if self.record is not None:  # first, so that no piece is without
+            self._write(RECORD, {"json": np.frombuffer(json.dumps(self.record()).encode(), dtype=np.uint8)})
+        self._write(name, tensors)
+
+    def _write(self, name: str, tensors: dict[str, np.ndarray]) -> None:
         content = save_tensors({key: np.asarray(value, order="C") for key, value in tensors.items()})
         old = list(self.folder.glob(f"{name}.*"))
         path = self.folder / f"{name}.{checksum(content)}.safetensors"

@@ -49,7 +49,7 @@ __all__ = [
     "search_trial",
 ]
 
-IMAGES_AT_ONCE = {"cpu": 32, "cuda": 4096}  # of X~, multiples of 32: faster in small bites on a CPU, in no key
+IMAGES_AT_ONCE = {"cpu": 32, "cuda": 1024}  # of X~, multiples of 32: faster in small bites on a CPU, in no key
 
 
 def reconstructions(parameters: Parameters, inputs: Inputs, context: Context) -> Value:

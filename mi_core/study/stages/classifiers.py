@@ -199,7 +199,7 @@ def outputs(parameters: Parameters, inputs: Inputs, context: Context) -> Value:
     """What a classifier answers for the first images of a split, in float32 whatever the precision."""
     model = load_classifier(inputs["classifier"], context)
     images = load_split(inputs, parameters["split"], parameters["images"]).images
-    answers = predict(model, images.to(context.device), batch_size=64 if context.device.type == "cpu" else 4096)
+    answers = predict(model, images.to(context.device), batch_size=64 if context.device.type == "cpu" else 1024)
     answers = answers.softmax(1) if parameters["form"] == "probabilities" else answers
     return {"outputs": answers.numpy(force=True)}
 

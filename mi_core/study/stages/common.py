@@ -48,13 +48,17 @@ def choose_device(requested: str) -> torch.device:
     """
     if requested == "cuda" and not torch.cuda.is_available():
         raise UserError("`device` is 'cuda', but this machine has no GPU that PyTorch can use; use 'auto' or 'cpu'.")
-    return torch.device("cuda" if requested != "cpu" and torch.cuda.is_available() else "cpu")
+    if requested == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    torch.backends.cudnn.allow_tf32 = False  # convolutions in float32 are that, as results say of themselves
+    return torch.device("cuda")
 
 
 def choose_precision(requested: str, device: torch.device) -> torch.dtype:
     """bfloat16 for "auto" where the hardware computes with it, else float32."""
     if requested == "auto":
-        fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu._is_avx512_bf16_supported()
+        on_gpu = device.type == "cuda"
+        fast = torch.cuda.is_bf16_supported(False) if on_gpu else torch.cpu._is_avx512_bf16_supported()
         return torch.bfloat16 if fast else torch.float32
     return getattr(torch, requested)
 

@@ -11,7 +11,7 @@ from mi_core.attacks.alignment import align_outputs, pool_outputs
 from mi_core.attacks.inverse import fit_inverse_model
 from mi_core.metrics import calibration_error
 from mi_core.study.graph import Context
-from mi_core.study.recipes import recipe_of
+from mi_core.study.recipes import best_alignment, recipe_of
 from mi_core.study.stages.common import Inputs, Parameters, TimedCheckpoint, load_split, score_pairs, state_arrays
 from mi_core.study.store import Value
 
@@ -20,19 +20,15 @@ __all__ = ["aligned", "auxiliary_scores", "held_out_table", "log_probabilities",
 
 def aligned(parameters: Parameters, inputs: Inputs, context: Context) -> Value:
     """Outputs aligned to a reference's; the method is named, or the one that did best on held-out shadows."""
-    method, prior = _best_alignment(inputs) if "choice" in inputs else (parameters["method"], parameters["prior"])
+    method, prior = (
+        best_alignment(inputs["choice"]) if "choice" in inputs else (parameters["method"], parameters["prior"])
+    )
     seen = None
     if "seen" in inputs:
         seen = torch.from_numpy(inputs["seen"]["outputs"][: parameters.get("seen_outputs")])
     given, reference = (torch.from_numpy(inputs[name]["outputs"]) for name in ("outputs", "reference"))
     found = align_outputs(given, reference, method=method, prior=prior, seen=seen)
     return {"outputs": found.numpy()}
-
-
-def _best_alignment(inputs: Inputs) -> tuple[str, float]:
-    """The one with the highest mean SSIM; one that changes M_S's own outputs too is not for pools."""
-    scores = inputs["choice"].query("method != 'standardised'")
-    return scores.groupby(["method", "prior"])["ssim"].mean().idxmax()
 
 
 def pooled_inverse_model(parameters: Parameters, inputs: Inputs, context: Context) -> Value:
