@@ -764,3 +764,12 @@ def test_replicate_means_of_classifiers_are_their_scores(tmp_path: Path) -> None
     assert found.to_dict("records") == [{**row, "replicate": r, "value": 0.9 + r / 100} for r in range(3)]
     with pytest.raises(UserError, match="not computed yet"):
         results.replicate_means(4)
+
+
+def test_one_of_a_kind_is_said_in_the_singular(as_printed: pd.DataFrame) -> None:
+    single = as_printed.iloc[[0, 1, 10, 11]].copy()
+    single["claim_supported"] = ["yes", "open", "", ""]
+    single["number_matches"] = ["", "", "no", "cannot tell"]
+    assert in_words(single) == (
+        "Of 2 claims 1 is supported, 1 is undecided; of 2 printed numbers 1 does not, 1 varies too much here to tell"
+    )

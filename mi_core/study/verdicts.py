@@ -64,6 +64,7 @@ COLUMNS = [
     "cause",
     "chapter",
 ]
+SINGULAR = {"are": "is", "match": "matches", "do": "does", "vary": "varies"}
 NUMBER_RULE = "inside mean ± t sd sqrt(1/{m} + 1/n) over replicates"
 RATIOS = {"C2": (3, "class_average"), "C3": (4, "M_I(O)")}  # M_I(X~) over these, minus one
 # Lines that are one experiment, printed with several values, by what is theirs alone in the name.
@@ -147,7 +148,14 @@ def in_words(frame: pd.DataFrame) -> str:
 
 
 def _counts(found: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {verdict}" for verdict, count in found.items() if count)
+    return ", ".join(
+        f"{count} {_of_one(verdict) if count == 1 else verdict}" for verdict, count in found.items() if count
+    )
+
+
+def _of_one(verdict: str) -> str:
+    verb, _, rest = verdict.partition(" ")
+    return " ".join([SINGULAR[verb], rest]).strip()
 
 
 def claim_comparisons(results: Results) -> pd.DataFrame:
