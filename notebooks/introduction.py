@@ -95,7 +95,7 @@ if results.has("ladder"):
     told = [f"{means.ssim[name]:.4f} and {means.auc[name]:.4f}" for name in ("one shadow", row, "label alone")]
     scale = results.note("ladder").partition(";")[0].partition(":")[0]
     said = f"Of {'this' if results.profile('ladder') == results.profile('table4') else 'another'} target ({scale}) "
-    said += f"one shadow gets SSIM and AUC {told[0]}; with the same access, outputs aligned and more shadows, {told[1]}; the label alone {told[2]}"
+    said += f"one shadow has SSIM and AUC {told[0]}; several, aligned, {told[1]}; the label alone {told[2]}"
 share(aligned=said)
 
 # %% [markdown]

@@ -1,6 +1,8 @@
 """Workers: the same tables from other processes, with or without a shared disk, and addresses that are refused."""
 
+import contextlib
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -99,6 +101,16 @@ def test_a_failing_stage_is_the_same_sentence_as_without_workers(alone: CommandL
     sentences = [own(*words, *more, code=2).stderr.splitlines()[-1] for more in ((), ("--workers", "1"))]
     assert sentences[0] == sentences[1]
     assert "cannot read or write the data in" in sentences[0]
+
+
+@pytest.mark.run
+def test_workers_start_beside_another_dask_cluster() -> None:
+    with socket.socket() as taken:
+        with contextlib.suppress(OSError):  # by a cluster indeed
+            taken.bind(("127.0.0.1", 8787))
+            taken.listen()
+        with cluster.local_workers(1) as client:  # warnings are errors here
+            assert client.submit(sum, [1, 2]).result() == 3
 
 
 @pytest.mark.run
