@@ -103,7 +103,7 @@ show_claims(everything)
 # gain of $M_I(\tilde{X})$ over $\tilde{X}$ is by itself no evidence that more of the image has leaked: it can come from learning what pictures of a class
 # look like to SSIM. Given another image's output of the same class it still scores {glue:text}`x_shuffled`. What tells images
 # of a class apart shows in the AUC, with one half for a guess: by squared error {glue:text}`x_auc` for $M_I(\tilde{X})$, {glue:text}`o_auc` for $M_I(O)$, {glue:text}`both` for both inputs together, {glue:text}`stand_auc` for
-# stand-alone $\tilde{X}$, {glue:text}`start_auc` for the class average on the same images. The order depends on the distance: by the evaluation model's features $M_I(\tilde{X})$ has
+# stand-alone $\tilde{X}$, {glue:text}`start_auc` for the class average on the same images. Another distance may order them otherwise: by the evaluation model's features $M_I(\tilde{X})$ has
 # {glue:text}`x_features` and stand-alone $\tilde{X}$ {glue:text}`stand_features`.
 #
 # **C4: more inputs do not help.** The notebook recovers the $A_L$ of $D_F$ with the target's weights, the text with the shadow's, on whose

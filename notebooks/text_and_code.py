@@ -58,8 +58,8 @@ share(worse=", ".join(worse) or "none of them")
 
 # %% [markdown]
 # What follows are differences, so look at these levels first. An inverse model whose MSE is above that of a black image is hardly trained (here: {glue:text}`worse`);
-# what speeds up its training then moves it much. By plain gradient descent with the thesis's step size $\tilde{X}$ hardly leaves the class average that it begins from: it keeps an SSIM of
-# {glue:text}`still` with it, and of {glue:text}`text_still` under all of the text's choices, where $M_I(\tilde{X})$ has an AUC of {glue:text}`text_auc`. Those lines compare with no attack at all.
+# what speeds up its training then moves it much. An $\tilde{X}$ that keeps an SSIM near one with the class average that it begins from is
+# hardly an attack: by plain gradient descent with the thesis's step size it keeps {glue:text}`still`, under all of the text's choices {glue:text}`text_still` ($M_I(\tilde{X})$ there has an AUC of {glue:text}`text_auc`).
 #
 # Stand-alone $\tilde{X}$ first, then the inverse models. With one replicate an interval is a bootstrap over its
 # images, the models being given: another training may move a row by more. With several it is Student's t over replicates.
