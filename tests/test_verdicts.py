@@ -478,7 +478,7 @@ def test_where_nothing_can_be_judged_nothing_is_counted() -> None:
 def test_what_brackets_mean_is_said_at_their_head(as_printed: pd.DataFrame) -> None:
     frame = as_printed.assign(ours=-1e-6, low=-1e-6, high=0.0)
     claims, numbers = show_claims(frame).data, show_numbers(frame).data
-    assert "here [95 % interval; of a ratio, where the thesis&#x27;s would match]" in claims
+    assert "here [95 % interval]" in claims and "Of a ratio, brackets hold where the thesis's would match." in claims
     assert "M_I(X~) less M_I(O+X~)" in claims
     assert "here [where the thesis&#x27;s would match]" in numbers
     assert "0.0000 [0.0000, 0.0000]" in claims and "-0.0000" not in claims + numbers

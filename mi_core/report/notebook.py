@@ -158,8 +158,9 @@ def show_claims(verdicts: pd.DataFrame) -> HTML:
     """The lines of claims, one a line: the least favourable comparison and its rows, verdict, cause and chapter."""
     lines = verdicts[verdicts["statement"] != ""]
     named = {"claim": lines["item"], "statement": lines["statement"], "compared": lines["compared"].replace("", "—")}
-    here = "here [95 % interval; of a ratio, where the thesis's would match]"
-    return _show_verdicts(lines, named, {"supported?": lines["claim_supported"]}, lines, "claims", here)
+    supported = {"supported?": lines["claim_supported"]}
+    table = _show_verdicts(lines, named, supported, lines, "claims", "here [95 % interval]")
+    return HTML(f'{table.data}<p class="scale">Of a ratio, brackets hold where the thesis\'s would match.</p>')
 
 
 def show_numbers(verdicts: pd.DataFrame) -> HTML:
