@@ -25,7 +25,7 @@
 # - **A number matches** when the published mean lies within $\bar{x} \pm t_{n-1}\, s \sqrt{1/m + 1/n}$, where $\bar{x}$ and $s$ are mean and sample
 #   standard deviation over our $n$ replicates and $m$ is how many trainings the published mean averages over its own
 #   classifiers: five in Table 1, else one. Where this reaches too far to tell (`0.05` SSIM, `0.02` MSE, `0.02` F1, half the published loss) the line
-#   says so. With correct numbers about one in twenty misses by chance.
+#   says so. (For F1 this was `0.05` until it was seen that any F1 near one would match.) With correct numbers about one in twenty misses by chance.
 #   (In Table 1 this takes the thesis's five trainings for five draws of everything; if they share a split, more will miss.)
 # - **An effect** is supported when each of its paired intervals over replicates excludes zero on the claimed side and every
 #   replicate agrees in sign, partly when most do.
